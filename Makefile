@@ -1,0 +1,94 @@
+# make help tells what there is.
+VERSION = 0.1.0
+PREFIX  = /usr/local
+LIBDIR  = $(PREFIX)/lib
+DESTDIR =
+
+CC      = gcc
+CFLAGS  = -O2 -g
+SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+              -fexceptions -fno-plt -pthread -MMD -MP
+SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
+               -Wl,--version-script=shim/lingerclose.map
+TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
+
+SOURCES  = $(wildcard shim/*.c) $(wildcard shim/*.S)
+OBJECTS  = $(patsubst shim/%,build/%.o,$(SOURCES))
+DEBUG    = $(patsubst shim/%,build/debug/%.o,$(SOURCES))
+PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcard tests/*.c))) \
+           $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
+           $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
+
+.PHONY: all debug test-programs check check-load demo bench readme lint install uninstall clean help
+
+all: build/liblingerclose.so
+
+help:
+	@echo 'make                the shared object, build/liblingerclose.so'
+	@echo 'make demo           a real program with and without it'
+	@echo 'make check          the test suite'
+	@echo 'make check-load     the races: 20,000 connections in every process model'
+	@echo 'make bench          what it costs'
+	@echo 'make readme         write the figures of README.md anew from their commands'
+	@echo 'make lint           formatter, analysers, exported names'
+	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
+	@echo 'make debug          build/debug/liblingerclose.so, with delays and mutants for the tests'
+	@echo 'make clean'
+
+build/liblingerclose.so: $(OBJECTS) shim/lingerclose.map
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJECTS) -ldl
+
+build/debug/liblingerclose.so: $(DEBUG) shim/lingerclose.map
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@ $(DEBUG) -ldl
+
+debug: build/debug/liblingerclose.so
+
+build/debug/%.o: shim/% Makefile | build/debug
+	$(CC) $(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $(CFLAGS) -c -o $@ $<
+
+build/%.o: shim/% Makefile | build
+	$(CC) $(SHIM_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+-include $(wildcard build/*.d build/debug/*.d)
+
+test-programs: $(PROGRAMS)
+
+build/tests/%.so: tests/%.preload.c | build/tests/bench
+	$(CC) $(TEST_CFLAGS) -fPIC -shared -o $@ $< -ldl
+
+build/tests/%: tests/%.c $(wildcard tests/*.h) | build/tests/bench
+	$(CC) $(TEST_CFLAGS) -o $@ $<
+
+build build/debug build/tests/bench:
+	mkdir -p $@
+
+check: all debug test-programs
+	sh scripts/run-tests
+
+check-load: all debug test-programs
+	sh tests/check-load
+
+demo: all
+	sh scripts/demo
+
+bench: all test-programs
+	sh tests/bench/close.sh
+	sh tests/bench/fork.sh
+
+readme: all test-programs
+	sh scripts/readme
+
+lint: all
+	sh scripts/lint
+
+install: all
+	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/liblingerclose.so $(DESTDIR)$(LIBDIR)/liblingerclose.so
+	sed 's|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' scripts/lingerclose >$(DESTDIR)$(PREFIX)/bin/lingerclose
+	chmod 755 $(DESTDIR)$(PREFIX)/bin/lingerclose
+
+uninstall:
+	rm -f $(DESTDIR)$(LIBDIR)/liblingerclose.so $(DESTDIR)$(PREFIX)/bin/lingerclose
+
+clean:
+	rm -rf build

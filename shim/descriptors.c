@@ -1,0 +1,186 @@
+/*
+ * What we know of each descriptor of this process: one table entry and some bits a descriptor.
+ *
+ * The table is one mapping as large as the process's limit (a million entries are 16 MB of address space); the kernel
+ * gives it memory page by page where it is used, so there is nothing to allocate on the way of a close and nothing to
+ * lock: every field is atomic, and each is only a hint that the kernel's answer must confirm. libc closes and opens
+ * descriptors that no hook sees, so an entry may speak of a file that is long gone.
+ *
+ * An entry is cleared before the real close: afterwards the number may already be another thread's.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MOST (1 << 20)        /* fs.nr_open's default: what lies above is not followed, and closed plainly */
+#define PARK_BELOW (1 << 15) /* no higher: the kernel's own table grows to the highest number, and fork copies it */
+
+static struct descriptor *table;
+static int size;
+static _Atomic uint64_t *sets[SETS];
+static _Atomic int top; /* no set has a member at or above it */
+
+void descriptors_init(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    size_t most = limit.rlim_max < MOST ? ((size_t)limit.rlim_max | 63) + 1 : MOST;
+    size_t bits = most / 8;
+    char *p = mmap(NULL, most * sizeof *table + SETS * bits, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) /* RLIMIT_AS: nothing is known then, and every doubt is a plain close */
+        return;
+    table = (struct descriptor *)p;
+    for (int i = 0; i < SETS; i++)
+        sets[i] = (_Atomic uint64_t *)(p + most * sizeof *table + (size_t)i * bits);
+    size = (int)most;
+}
+
+struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd] : NULL; }
+
+bool set_has(enum set set, int fd)
+{
+    return fd >= 0 && fd < size && atomic_load(&sets[set][fd / 64]) >> (fd % 64) & 1;
+}
+
+void set_put(enum set set, int fd)
+{
+    if (fd < 0 || fd >= size)
+        return;
+    int t = atomic_load(&top);
+    while (t <= fd && !atomic_compare_exchange_weak(&top, &t, fd + 1))
+        ;
+    atomic_fetch_or(&sets[set][fd / 64], UINT64_C(1) << (fd % 64));
+}
+
+void set_drop(enum set set, int fd)
+{
+    if (set_has(set, fd)) /* most sets have few members: do not dirty a page to clear a clear bit */
+        atomic_fetch_and(&sets[set][fd / 64], ~(UINT64_C(1) << (fd % 64)));
+}
+
+int set_next(enum set set, int fd)
+{
+    int end = atomic_load(&top);
+    for (fd++; fd < end; fd = (fd | 63) + 1) {
+        uint64_t word = atomic_load(&sets[set][fd / 64]) >> (fd % 64);
+        if (word)
+            return fd + __builtin_ctzll(word);
+    }
+    return -1;
+}
+
+/* A connection (or a socket that may become one) has come under this number. */
+void descriptor_note(int fd, unsigned role, uint32_t born)
+{
+    struct descriptor *d = descriptor(fd);
+    if (!d)
+        return;
+    descriptor_forget(fd);
+    atomic_store(&d->cookie, 0);
+    atomic_store(&d->born, born);
+    if (role == ROLE_CONNECTED)
+        set_put(CONNECTED, fd);
+    set_put(KNOWN, fd);
+}
+
+void descriptor_forget(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    if (!d)
+        return;
+    for (int i = 0; i < SETS; i++)
+        set_drop(i, fd);
+    if (atomic_load(&d->epoll))
+        atomic_store(&d->epoll, EPOLL_NONE);
+}
+
+/* `to` is another name of `from` now. A source that no hook has seen come may be a connection all the same. */
+void descriptor_duped(int from, int to)
+{
+    struct descriptor *d = descriptor(from);
+    bool known = set_has(KNOWN, from);
+    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_tcp(from)) || getpid() != owner)
+        return;
+    descriptor_forget(to);
+    if (!verdict_tcp(from))
+        return;
+    if (!known)
+        descriptor_note(from, ROLE_ACCEPTED, 0);
+    descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
+    atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
+    if (set_has(SHARED, from))
+        set_put(SHARED, to);
+    set_put(DUPED, to);
+    set_put(DUPED, from);
+}
+
+/* epoll_ctl(2) has added fd to epfd. */
+void descriptor_epoll(int epfd, int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    set_put(EPOLLS, epfd);
+    if (!d)
+        return;
+    int before = EPOLL_NONE;
+    if (!atomic_compare_exchange_strong(&d->epoll, &before, epfd + 1) && before != epfd + 1)
+        atomic_store(&d->epoll, EPOLL_MANY);
+}
+
+static void take_out(int epfd, int fd)
+{
+    struct epoll_event unused;
+    bare_syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_DEL, fd, &unused); /* not registered there: ENOENT, harmless */
+}
+
+/*
+ * The trap of parking. A closed descriptor leaves its epoll sets by itself only when its open file description goes, and
+ * a parked copy keeps that alive: the program would get events for a number that it has closed, and close somebody
+ * else's connection. Likewise SIGIO. Only for a connection that is ours alone: a set inherited over fork is shared with
+ * the parent, and what we took out of it would be gone from the parent's loop.
+ */
+void descriptor_unepoll(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    int where = d ? atomic_load(&d->epoll) : EPOLL_MANY;
+    if (where > 0)
+        take_out(where - 1, fd);
+    else if (where == EPOLL_MANY)
+        for (int epfd = -1; (epfd = set_next(EPOLLS, epfd)) >= 0;)
+            take_out(epfd, fd);
+    long flags = bare_syscall(SYS_fcntl, fd, F_GETFL);
+    if (flags > 0 && flags & O_ASYNC)
+        bare_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_ASYNC);
+}
+
+/* A second name for the connection, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
+int descriptor_park(int fd)
+{
+    struct rlimit limit;
+    int most = PARK_BELOW, parked;
+    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < PARK_BELOW)
+        most = (int)limit.rlim_cur;
+    parked = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, most - most / 4);
+    if (parked < 0)
+        parked = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+    if (parked >= 0) {
+        descriptor_forget(parked);
+        set_put(PARKED, parked);
+    }
+    return parked;
+}
+
+void descriptor_unpark(int parked)
+{
+    set_drop(PARKED, parked);
+    bare_close(parked);
+}

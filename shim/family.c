@@ -1,0 +1,161 @@
+/* The family's shared memory: see family.h. Lock-free, so that it may be used on the way of a close and in a child. */
+#include "family.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define SLOTS 1024
+
+static struct family {
+    _Atomic uint32_t event;      /* the last number given */
+    _Atomic uint32_t generation; /* moves whenever a promise is made: was there one between two readings? */
+    _Atomic uint32_t top;        /* no slot at or above it is taken */
+    _Atomic uint32_t refused;    /* connections that came before this event are in doubt for good */
+    struct slot slots[SLOTS];
+} *family;
+
+uint32_t family_me;
+
+/* Made at the first sharing, by the process that will be the family's ancestor. */
+bool family_init(void)
+{
+    static _Atomic(struct family *) made;
+    struct family *none = NULL;
+    if (family)
+        return true;
+    int saved = errno;
+    struct family *f = mmap(NULL, sizeof *f, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    errno = saved;
+    if (f == MAP_FAILED)
+        return false;
+    if (!atomic_compare_exchange_strong(&made, &none, f))
+        munmap(f, sizeof *f); /* another thread was first */
+    family = atomic_load(&made);
+    return true;
+}
+
+/* Numbers only grow, and 0 is before all of them. */
+uint32_t family_event(void) { return family ? atomic_fetch_add(&family->event, 1) + 1 : 1; }
+
+uint32_t family_generation(void) { return family ? atomic_load(&family->generation) : 0; }
+
+/* A lock was refused, or a promise could not be written down: nobody can be sure of what is open now. */
+void family_refuse(void)
+{
+    if (family)
+        atomic_store(&family->refused, family_event());
+}
+
+bool family_refused(uint32_t born) { return family && born < atomic_load(&family->refused); }
+
+static enum promise kind_of(uint64_t state) { return (enum promise)(uint32_t)state; }
+static uint32_t event_of(uint64_t state) { return (uint32_t)(state >> 32); }
+
+/* A slot becomes visible last, as a whole. NULL: all are taken, or there is no memory; then doubt stays. */
+struct slot *family_take(enum promise kind, uint32_t event, uint64_t tag)
+{
+    for (uint32_t i = 0; family && i < SLOTS; i++) {
+        struct slot *s = &family->slots[i];
+        uint64_t free = FREE;
+        uint32_t top = atomic_load(&family->top);
+        if (!atomic_compare_exchange_strong(&s->state, &free, FILLING))
+            continue;
+        atomic_store(&s->maker, family_me);
+        atomic_store(&s->pending, CHILD | PARENT);
+        atomic_store(&s->child, 0);
+        atomic_store(&s->tag, tag);
+        while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
+            ;
+        atomic_store(&s->state, (uint64_t)event << 32 | kind);
+        atomic_fetch_add(&family->generation, 1);
+        return s;
+    }
+    family_refuse();
+    return NULL;
+}
+
+void family_free(struct slot *s)
+{
+    if (s)
+        atomic_store(&s->state, FREE);
+}
+
+/* One of the two that a fork left behind has taken its locks; the later one frees the slot. The event tells whether the
+   slot is still that fork's. */
+void family_done(struct slot *s, uint32_t event, uint32_t who)
+{
+    if (s && atomic_load(&s->state) == ((uint64_t)event << 32 | NEWBORN) && atomic_fetch_and(&s->pending, ~who) == who)
+        family_free(s);
+}
+
+struct slot *family_find(enum promise kind, uint64_t tag, bool mine)
+{
+    uint32_t top = family ? atomic_load(&family->top) : 0;
+    for (uint32_t i = 0; i < top; i++) {
+        struct slot *s = &family->slots[i];
+        if (kind_of(atomic_load(&s->state)) == kind && atomic_load(&s->tag) == tag &&
+            (!mine || atomic_load(&s->maker) == family_me))
+            return s;
+    }
+    return NULL;
+}
+
+/* Is a child that we spawned gone? A zombie holds nothing any more; WNOWAIT leaves it to the program's own wait. */
+static bool gone(pid_t child)
+{
+    siginfo_t info = {0};
+    int saved = errno;
+    bool gone = child > 0 && (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == child);
+    errno = saved;
+    return gone;
+}
+
+/* Our own newborn child certainly holds what we held. Somebody else's may or may not: it will have settled in a moment. */
+static enum slots_say newborn_says(const struct slot *s, uint32_t event)
+{
+    uint32_t pending = atomic_load(&s->pending);
+    if (atomic_load(&s->maker) == family_me)
+        return pending & CHILD ? SOMEBODY : NOBODY;
+    if (event == family_me) /* our own birth: what does the parent still have to lock? */
+        return pending & PARENT ? UNSETTLED : NOBODY;
+    return pending ? UNSETTLED : NOBODY;
+}
+
+static enum slots_say slot_says(struct slot *s, uint32_t born, uint64_t cookie)
+{
+    uint64_t state = atomic_load(&s->state);
+    bool later = event_of(state) >= born;
+    switch (kind_of(state)) {
+    case FREE:
+    case FILLING: /* its maker has not done yet what it promises */
+        return NOBODY;
+    case NEWBORN:
+        if (debug_mutant("one-counter"))
+            return SOMEBODY;
+        return later ? newborn_says(s, event_of(state)) : NOBODY;
+    case SPAWNED:
+        if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
+            atomic_compare_exchange_strong(&s->state, &state, FREE);
+            return NOBODY;
+        }
+        return later ? SOMEBODY : NOBODY;
+    case SETTLING:
+        return atomic_load(&s->tag) == cookie ? UNSETTLED : NOBODY;
+    case INFLIGHT:
+        return atomic_load(&s->tag) == cookie ? SOMEBODY : NOBODY;
+    }
+    return NOBODY;
+}
+
+enum slots_say family_ask(uint32_t born, uint64_t cookie)
+{
+    enum slots_say answer = NOBODY;
+    uint32_t top = family ? atomic_load(&family->top) : 0;
+    for (uint32_t i = 0; i < top && answer != SOMEBODY; i++) {
+        enum slots_say says = slot_says(&family->slots[i], born, cookie);
+        if (says > answer)
+            answer = says;
+    }
+    return answer;
+}

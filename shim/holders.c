@@ -1,0 +1,404 @@
+/*
+ * Who else holds this connection? "Register, leave, then look": README.md in this folder tells the whole story, and
+ * which experiment each rule comes from.
+ *
+ * Linux tells nobody how many references a socket has. But a POSIX record lock can be put on a socket (fcntl(2)): it
+ * belongs to the process, is not inherited by fork, survives exec, and the kernel drops it when the process closes the
+ * socket or dies. So every process that holds a connection which others may hold keeps a read lock on it, and F_GETLK
+ * says whether another one does.
+ */
+#include "family.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Two bytes far from anything: if a number should ever be a file's in the blink between our look and our lock, the
+   program's own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. */
+enum { HOLDER = 0x6c696e67, GIVER };
+
+pid_t owner;
+static _Atomic uint32_t shares; /* the last event by which this process may have given away what it held */
+static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
+
+/* What this thread's fork or vfork has promised. vfork's child has the parent's memory, so it finds it too. */
+static __thread struct {
+    struct slot *slot;
+    uint32_t event;
+} birth;
+
+static bool lock(int fd, short type, int byte)
+{
+    struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return bare_syscall(SYS_fcntl, fd, F_SETLK, &l) == 0;
+}
+
+static bool locked_by_other(int fd, int byte)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    return bare_syscall(SYS_fcntl, fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
+}
+
+/* socket(7), SO_COOKIE: unique for the life of the system; 0: no socket */
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t length = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) ? 0 : cookie;
+}
+
+static void refuse(void)
+{
+    atomic_store(&refused, true);
+    family_refuse();
+}
+
+uint32_t holders_birth(void) { return atomic_load(&shares); }
+
+/* If another thread shared while the call that opened fd was under way, the child may have it. */
+void holders_noted(int fd, uint32_t born)
+{
+    if (born != atomic_load(&shares))
+        holders_register(fd);
+}
+
+bool holders_shared(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    return !d || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares);
+}
+
+/* Takes our lock, anew each time: any close inside libc of another descriptor of this connection has dropped it. An
+   entry that the kernel contradicts is about a file that is gone. */
+bool holders_register(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    uint64_t cookie = cookie_of(fd), known = 0;
+    if (!d)
+        return false;
+    if (cookie == 0 || (!atomic_compare_exchange_strong(&d->cookie, &known, cookie) && known != cookie)) {
+        descriptor_forget(fd);
+        return false;
+    }
+    if (lock(fd, F_RDLCK, HOLDER))
+        return true;
+    refuse();
+    return false;
+}
+
+static void register_since(uint32_t event)
+{
+    for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
+        if (atomic_load(&descriptor(fd)->born) >= event)
+            holders_register(fd);
+}
+
+void holders_register_all(void) { register_since(0); }
+
+/* ---- in this process ---- */
+
+/* Another descriptor of this process on the same connection, or -1. Our own is marked first and the others are read
+   then: of two threads that close two dups at once at least one finds none. The kernel's answer counts. */
+int holders_sibling(int fd)
+{
+    uint64_t cookie = set_has(DUPED, fd) ? cookie_of(fd) : 0;
+    set_put(CLOSING, fd);
+    for (int other = -1; cookie && (other = set_next(DUPED, other)) >= 0;)
+        if (other != fd && !set_has(CLOSING, other) && cookie_of(other) == cookie)
+            return other;
+    return -1;
+}
+
+/* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
+   closed". Until it is taken again through a survivor, others must not take us for gone. */
+void *holders_settling(int fd)
+{
+    return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, cookie_of(fd));
+}
+
+void holders_settled(void *slot, int survivor)
+{
+    debug_window();
+    if (!debug_mutant("no-reregister"))
+        holders_register(survivor);
+    family_free(slot);
+}
+
+/* ---- leave, then look ---- */
+
+static void doze(int64_t us)
+{
+    struct timespec t = {.tv_nsec = us * 1000};
+    nanosleep(&t, NULL);
+}
+
+/* Slots first, the lock then, and again whether there is a new promise: a child that locks and frees its slot between our
+   two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
+static bool held(int fd, uint32_t born, uint64_t cookie)
+{
+    for (int tries = 0; tries < 200; tries++) {
+        uint32_t generation = family_generation();
+        enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(born, cookie);
+        if (says == SOMEBODY)
+            return true;
+        debug_window();
+        if (says == NOBODY && locked_by_other(fd, HOLDER))
+            return true;
+        debug_window();
+        if (debug_mutant("slots-after"))
+            return family_ask(born, cookie) != NOBODY;
+        if (says == NOBODY && family_generation() == generation)
+            return false;
+        doze(tries < 100 ? 20 : 200);
+    }
+    return true; /* doubt */
+}
+
+/* posix_spawn's child could not lock before its parent let go, so the parent closed plainly; if we, the child, are
+   faster than that close, both would. Givers let go at once. */
+static bool giver_stays(int fd)
+{
+    for (int us = 50; us < 30000; us += us / 2) {
+        if (!locked_by_other(fd, GIVER))
+            return false;
+        doze(us);
+    }
+    return true;
+}
+
+/*
+ * Are we the last? Gives our lock up and only then looks: of any set of processes that close at the same moment, at
+ * least one finds itself alone. (Looking first loses that race, and with it the connection.) A connection that was never
+ * shared needs no look. Twice, where a program after exec, which shares no memory with us, may be shuffling its
+ * descriptors: each dup2 and close of an inetd's handler drops its lock for a microsecond or two.
+ */
+bool holders_alone(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    if (!holders_shared(fd))
+        return true;
+    if (!d || !set_has(KNOWN, fd) || atomic_load(&refused) || family_refused(atomic_load(&d->born)))
+        return false;
+    uint64_t cookie = cookie_of(fd);
+    uint32_t born = atomic_load(&d->born);
+    if (cookie == 0 || cookie != atomic_load(&d->cookie))
+        return false;
+    bool before = debug_mutant("look-first") && held(fd, born, cookie);
+    debug_window();
+    lock(fd, F_UNLCK, HOLDER);
+    lock(fd, F_UNLCK, GIVER);
+    debug_window();
+    if (debug_mutant("look-first"))
+        return !before;
+    if (held(fd, born, cookie) && (giver_stays(fd) || held(fd, born, cookie)))
+        return false;
+    doze(20);
+    return !held(fd, born, cookie);
+}
+
+/* ---- sharing ---- */
+
+/* Before anything that gives away: an event, a promise, and our locks on all that we hold. */
+static struct slot *share(enum promise kind, uint32_t *event)
+{
+    if (!family_init())
+        refuse();
+    *event = family_event();
+    struct slot *slot = family_take(kind, *event, 0);
+    uint32_t before = atomic_load(&shares);
+    while (before < *event && !atomic_compare_exchange_weak(&shares, &before, *event))
+        ;
+    if (!debug_mutant("no-register"))
+        holders_register_all();
+    return slot;
+}
+
+/* After it: what other threads opened meanwhile was born at the event, and may have been given away as well. */
+static void shared(uint32_t event)
+{
+    uint32_t later = family_event(), before = atomic_load(&shares);
+    while (before < later && !atomic_compare_exchange_weak(&shares, &before, later))
+        ;
+    register_since(event);
+}
+
+void holders_before_fork(void)
+{
+    int saved = errno;
+    birth.slot = NULL;
+    birth.event = 0;
+    if (getpid() == owner)
+        birth.slot = share(NEWBORN, &birth.event);
+    errno = saved;
+}
+
+static void child_settles(void)
+{
+    owner = getpid();
+    family_me = birth.event;
+    atomic_store(&shares, family_event());
+    debug_window();
+    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;)
+        descriptor_unpark(fd); /* what lingers in the parent must not live on in us */
+    for (int fd = -1; (fd = set_next(CLOSING, fd)) >= 0;)
+        set_drop(CLOSING, fd); /* the thread that was closing it is the parent's */
+    holders_register_all();
+    debug_window();
+    family_done(birth.slot, birth.event, CHILD);
+}
+
+/* result: as fork's. In a process that is not ours by memory, nothing was promised and nothing is done. */
+void holders_after_fork(pid_t result)
+{
+    int saved = errno;
+    if (birth.event == 0)
+        return;
+    if (result == 0)
+        child_settles();
+    else {
+        shared(birth.event);
+        if (result < 0)
+            family_done(birth.slot, birth.event, CHILD);
+        family_done(birth.slot, birth.event, PARENT);
+    }
+    errno = saved;
+}
+
+/* vfork's parent sleeps until the child is gone, so there is nothing to lock after it. */
+void holders_before_vfork(void)
+{
+    int saved = errno;
+    if (getpid() == owner) {
+        birth.slot = share(NEWBORN, &birth.event);
+        family_done(birth.slot, birth.event, PARENT);
+    }
+    errno = saved;
+}
+
+/* poll tells which of 256 numbers are open in one call (POLLNVAL); the first 256 of which none is end the search. */
+static void each_open(void (*found)(int fd))
+{
+    struct pollfd p[256];
+    struct rlimit limit = {.rlim_cur = 256};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    int chunk = limit.rlim_cur < 256 ? (int)limit.rlim_cur : 256; /* poll(2): more is EINVAL */
+    for (int base = 0, open = 1; open; base += chunk) {
+        for (int i = 0; i < chunk; i++)
+            p[i] = (struct pollfd){.fd = base + i};
+        if (poll(p, (nfds_t)chunk, 0) < 0)
+            return;
+        open = 0;
+        for (int i = 0; i < chunk; i++)
+            if (!(p[i].revents & POLLNVAL)) {
+                open++;
+                if (verdict_tcp(base + i))
+                    found(base + i);
+            }
+    }
+}
+
+static void lock_only(int fd) { lock(fd, F_RDLCK, HOLDER); }
+
+/* In vfork's child, before exec: it has its own table of descriptors, and so its own locks, in the parent's memory. */
+void holders_vfork_ends(void)
+{
+    int saved = errno;
+    if (birth.slot && owner && getpid() != owner) {
+        each_open(lock_only);
+        family_done(birth.slot, birth.event, CHILD);
+    }
+    errno = saved;
+}
+
+/* In vfork's child, before _exit. */
+void holders_exit_vfork(void)
+{
+    if (birth.slot && owner && getpid() != owner)
+        family_done(birth.slot, birth.event, CHILD);
+}
+
+/* posix_spawn, system, popen: their children run no code of ours before exec. */
+void *holders_before_spawn(bool giver)
+{
+    uint32_t event;
+    int saved = errno;
+    if (getpid() != owner)
+        return NULL;
+    struct slot *slot = share(SPAWNED, &event);
+    for (int fd = -1; giver && (fd = set_next(KNOWN, fd)) >= 0;)
+        if (holders_register(fd))
+            lock(fd, F_RDLCK, GIVER);
+    errno = saved;
+    return slot;
+}
+
+/* child: 0: there is none (any more); -1: popen's, which `tag` will end */
+void holders_after_spawn(void *slot, pid_t child, uint64_t tag)
+{
+    struct slot *s = slot;
+    int saved = errno;
+    if (!s)
+        return;
+    shared((uint32_t)(atomic_load(&s->state) >> 32));
+    atomic_store(&s->tag, tag);
+    if (child > 0)
+        atomic_store(&s->child, child);
+    else if (child == 0)
+        family_free(s);
+    errno = saved;
+}
+
+void *holders_spawned(uint64_t tag) { return family_find(SPAWNED, tag, true); }
+
+/* ---- SCM_RIGHTS ---- */
+
+/* Before sendmsg: until a receiver of our family has locked it, it is somebody's. */
+void holders_pass(int fd)
+{
+    if (!set_has(KNOWN, fd) || getpid() != owner)
+        return;
+    set_put(SHARED, fd);
+    if (!family_init())
+        refuse();
+    if (holders_register(fd))
+        family_take(INFLIGHT, 0, atomic_load(&descriptor(fd)->cookie));
+}
+
+void holders_not_passed(int fd)
+{
+    if (set_has(SHARED, fd) && getpid() == owner)
+        family_free(family_find(INFLIGHT, atomic_load(&descriptor(fd)->cookie), true));
+}
+
+static void found_held_elsewhere(int fd)
+{
+    descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&shares));
+    set_put(SHARED, fd);
+    set_put(DUPED, fd);
+    holders_register(fd);
+}
+
+/* After recvmsg (a peeked message is still in flight), pidfd_getfd. Our own copies of it are dups now. */
+void holders_receive(int fd, bool peeked)
+{
+    if (!descriptor(fd) || getpid() != owner || !verdict_tcp(fd))
+        return;
+    found_held_elsewhere(fd);
+    uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
+    for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
+        if (atomic_load(&descriptor(other)->cookie) == cookie)
+            set_put(DUPED, other);
+    if (!peeked)
+        family_free(family_find(INFLIGHT, cookie, false));
+}
+
+/* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */
+void holders_init(void)
+{
+    owner = getpid();
+    each_open(found_held_elsewhere);
+}

@@ -1,0 +1,315 @@
+/*
+ * The hooks of everything that may give another process what we hold: fork and its kin, exec after vfork, spawning,
+ * descriptor passing. fork itself goes through pthread_atfork (hooks.c), which libc's own users of fork run as well;
+ * the hook only sees to a fork that failed.
+ */
+#include "lingerclose.h"
+
+#include <alloca.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+EXPORT pid_t fork(void)
+{
+    next_bind();
+    pid_t child = next.fork();
+    if (child < 0 && config.on)
+        holders_after_fork(-1);
+    return child;
+}
+
+/* runs no handlers: fork(2), signal-safety(7) */
+EXPORT pid_t _Fork(void)
+{
+    next_bind();
+    if (!config.on)
+        return next._Fork();
+    holders_before_fork();
+    pid_t child = next._Fork();
+    holders_after_fork(child);
+    return child;
+}
+
+/* vfork.S calls this and then jumps to the real one: it returns twice, so it can't be called from C. */
+HIDDEN void before_vfork(void)
+{
+    if (config.on)
+        holders_before_vfork();
+}
+
+struct start {
+    int (*function)(void *);
+    void *argument;
+};
+
+static int start_forked(void *p)
+{
+    struct start s = *(struct start *)p;
+    holders_after_fork(0);
+    return s.function(s.argument);
+}
+
+/* Without CLONE_VM it is a fork. With it and without CLONE_FILES it is a vfork: the same memory, its own descriptors. */
+EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
+{
+    va_list ap;
+    va_start(ap, argument);
+    pid_t *parent = va_arg(ap, pid_t *);
+    void *tls = va_arg(ap, void *);
+    pid_t *child = va_arg(ap, pid_t *);
+    va_end(ap);
+    next_bind();
+    bool fork = config.on && !(flags & (CLONE_VM | CLONE_FILES));
+    struct start s = {function, argument};
+    if (config.on && (flags & (CLONE_VM | CLONE_FILES)) == CLONE_VM)
+        holders_before_vfork();
+    if (!fork)
+        return next.clone(function, stack, flags, argument, parent, tls, child);
+    holders_before_fork();
+    int result = next.clone(start_forked, stack, flags, &s, parent, tls, child);
+    holders_after_fork(result);
+    return result;
+}
+
+/* ---- exec: vfork's child takes its locks here ---- */
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+    if (config.on)
+        holders_vfork_ends();
+    return next.execve(path, argv, envp);
+}
+
+EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    if (config.on)
+        holders_vfork_ends();
+    return next.execveat(dir, path, argv, envp, flags);
+}
+
+EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+    next_bind();
+    if (config.on)
+        holders_vfork_ends();
+    return next.fexecve(fd, argv, envp);
+}
+
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+    next_bind();
+    if (config.on)
+        holders_vfork_ends();
+    return next.execvpe(file, argv, envp);
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+    next_bind();
+    if (config.on)
+        holders_vfork_ends();
+    return next.execv(path, argv);
+}
+
+EXPORT int execvp(const char *file, char *const argv[])
+{
+    next_bind();
+    if (config.on)
+        holders_vfork_ends();
+    return next.execvp(file, argv);
+}
+
+/* A variable list can't be handed on, only its vector: execl(3) is execv with it, as glibc has it. */
+static size_t count(va_list ap)
+{
+    size_t n = 1;
+    while (va_arg(ap, char *))
+        n++;
+    return n;
+}
+
+static void collect(char **argv, const char *first, va_list ap)
+{
+    *argv++ = (char *)first;
+    while ((*argv++ = va_arg(ap, char *)))
+        ;
+}
+
+EXPORT int execl(const char *path, const char *arg, ...)
+{
+    va_list ap;
+    va_start(ap, arg);
+    char **argv = alloca((count(ap) + 1) * sizeof *argv);
+    va_end(ap);
+    va_start(ap, arg);
+    collect(argv, arg, ap);
+    va_end(ap);
+    return execv(path, argv);
+}
+
+EXPORT int execlp(const char *file, const char *arg, ...)
+{
+    va_list ap;
+    va_start(ap, arg);
+    char **argv = alloca((count(ap) + 1) * sizeof *argv);
+    va_end(ap);
+    va_start(ap, arg);
+    collect(argv, arg, ap);
+    va_end(ap);
+    return execvp(file, argv);
+}
+
+EXPORT int execle(const char *path, const char *arg, ...)
+{
+    va_list ap;
+    va_start(ap, arg);
+    char **argv = alloca((count(ap) + 1) * sizeof *argv);
+    va_end(ap);
+    va_start(ap, arg);
+    collect(argv, arg, ap);
+    char *const *envp = va_arg(ap, char *const *);
+    va_end(ap);
+    return execve(path, argv, envp);
+}
+
+EXPORT void _exit(int status)
+{
+    if (config.on)
+        holders_exit_vfork();
+    next._exit(status);
+    __builtin_unreachable();
+}
+
+EXPORT void _Exit(int status) { _exit(status); }
+
+/* ---- spawning ---- */
+
+EXPORT int posix_spawn(pid_t *child, const char *path, const posix_spawn_file_actions_t *actions,
+                       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+    pid_t pid = 0;
+    next_bind();
+    void *slot = config.on ? holders_before_spawn(true) : NULL;
+    int error = next.posix_spawn(&pid, path, actions, attributes, argv, envp);
+    holders_after_spawn(slot, error ? 0 : pid, 0);
+    if (!error && child)
+        *child = pid;
+    return error;
+}
+
+EXPORT int posix_spawnp(pid_t *child, const char *file, const posix_spawn_file_actions_t *actions,
+                        const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
+{
+    pid_t pid = 0;
+    next_bind();
+    void *slot = config.on ? holders_before_spawn(true) : NULL;
+    int error = next.posix_spawnp(&pid, file, actions, attributes, argv, envp);
+    holders_after_spawn(slot, error ? 0 : pid, 0);
+    if (!error && child)
+        *child = pid;
+    return error;
+}
+
+EXPORT int system(const char *command)
+{
+    next_bind();
+    void *slot = config.on ? holders_before_spawn(false) : NULL;
+    int status = next.system(command);
+    holders_after_spawn(slot, 0, 0);
+    return status;
+}
+
+EXPORT FILE *popen(const char *command, const char *type)
+{
+    next_bind();
+    void *slot = config.on ? holders_before_spawn(false) : NULL;
+    FILE *stream = next.popen(command, type);
+    holders_after_spawn(slot, stream ? -1 : 0, (uint64_t)(uintptr_t)stream);
+    return stream;
+}
+
+EXPORT int pclose(FILE *stream)
+{
+    next_bind();
+    void *slot = config.on ? holders_spawned((uint64_t)(uintptr_t)stream) : NULL;
+    int status = next.pclose(stream);
+    holders_after_spawn(slot, 0, 0);
+    return status;
+}
+
+/* Its dup2 over 0, 1 and 2 is inside libc: what was there once more has lost our lock. */
+EXPORT int daemon(int nochdir, int noclose)
+{
+    next_bind();
+    int result = next.daemon(nochdir, noclose);
+    if (config.on && holders_birth())
+        holders_register_all();
+    return result;
+}
+
+/* ---- descriptor passing: unix(7), SCM_RIGHTS ---- */
+
+static void each_right(const struct msghdr *m, void (*f)(int fd))
+{
+    struct msghdr header = *m;
+    if (!m->msg_control)
+        return;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+            int fd;
+            memcpy(&fd, (char *)c + at, sizeof fd);
+            f(fd);
+        }
+    }
+}
+
+static void passes(const struct msghdr *m, void (*f)(int fd))
+{
+    int saved = errno;
+    if (config.on && m)
+        each_right(m, f);
+    errno = saved;
+}
+
+static void received(int fd) { holders_receive(fd, false); }
+static void peeked(int fd) { holders_receive(fd, true); }
+
+EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    passes(m, holders_pass);
+    ssize_t n = next.sendmsg(fd, m, flags);
+    if (n < 0)
+        passes(m, holders_not_passed);
+    return n;
+}
+
+EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+    ssize_t n = next.recvmsg(fd, m, flags);
+    if (n >= 0)
+        passes(m, flags & MSG_PEEK ? peeked : received);
+    return n;
+}
+
+EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned int count, int flags)
+{
+    for (unsigned i = 0; i < count; i++)
+        passes(&m[i].msg_hdr, holders_pass);
+    int sent = next.sendmmsg(fd, m, count, flags);
+    for (unsigned i = sent < 0 ? 0 : (unsigned)sent; i < count; i++)
+        passes(&m[i].msg_hdr, holders_not_passed);
+    return sent;
+}
+
+EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned int count, int flags, struct timespec *timeout)
+{
+    int got = next.recvmmsg(fd, m, count, flags, timeout);
+    for (int i = 0; i < got; i++)
+        passes(&m[i].msg_hdr, flags & MSG_PEEK ? peeked : received);
+    return got;
+}

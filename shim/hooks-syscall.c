@@ -1,0 +1,102 @@
+/*
+ * syscall(2): libuv closes with it, vsftpd forks with it. The numbers that matter become the calls that they are; every
+ * other passes with all six arguments, errno and result intact, also those that we do not know.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* From here on, `sys` is the way to the kernel. */
+static long sys(long number, const long a[6])
+{
+    return next.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+static long forks(long number, const long a[6], uint64_t flags)
+{
+    if (flags & (CLONE_VM | CLONE_FILES) || !config.on)
+        return sys(number, a);
+    holders_before_fork();
+    long child = sys(number, a);
+    holders_after_fork((pid_t)child);
+    return child;
+}
+
+static long closes(const long a[6])
+{
+    struct letgo l;
+    if (!letgo_begin(&l, (int)a[0], "syscall", true)) {
+        errno = EBADF;
+        return -1;
+    }
+    return letgo_end(&l, (int)sys(SYS_close, a));
+}
+
+static long takes(long number, const long a[6])
+{
+    long fd = sys(number, a);
+    if (fd >= 0 && config.on)
+        holders_receive((int)fd, true);
+    return fd;
+}
+
+EXPORT long syscall(long number, ...)
+{
+    long a[6];
+    va_list ap;
+    va_start(ap, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    next_bind();
+    switch (number) {
+    case SYS_close:
+        return closes(a);
+    case SYS_socket:
+        return socket((int)a[0], (int)a[1], (int)a[2]);
+    case SYS_accept4:
+        return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
+    case SYS_accept:
+        return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+    case SYS_connect:
+        return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
+    case SYS_dup:
+        return dup((int)a[0]);
+#ifdef SYS_dup2
+    case SYS_dup2:
+        return dup2((int)a[0], (int)a[1]);
+#endif
+    case SYS_dup3:
+        return dup3((int)a[0], (int)a[1], (int)a[2]);
+    case SYS_fcntl:
+        return fcntl((int)a[0], (int)a[1], a[2]);
+    case SYS_epoll_ctl:
+        return epoll_ctl((int)a[0], (int)a[1], (int)a[2], (struct epoll_event *)a[3]);
+    case SYS_sendmsg:
+        return sendmsg((int)a[0], (const struct msghdr *)a[1], (int)a[2]);
+    case SYS_recvmsg:
+        return recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
+    case SYS_execve:
+        return execve((const char *)a[0], (char *const *)a[1], (char *const *)a[2]);
+    case SYS_execveat:
+        return execveat((int)a[0], (const char *)a[1], (char *const *)a[2], (char *const *)a[3], (int)a[4]);
+#ifdef SYS_fork
+    case SYS_fork:
+        return forks(number, a, 0);
+#endif
+    case SYS_clone:
+        return forks(number, a, (uint64_t)a[0]);
+    case SYS_clone3:
+        return forks(number, a, a[0] ? ((const struct clone_args *)a[0])->flags : 0);
+    case SYS_pidfd_getfd:
+        return takes(number, a);
+    }
+    return sys(number, a);
+}

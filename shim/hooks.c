@@ -1,0 +1,162 @@
+/*
+ * The hooks of single descriptors: how connections come and how they go. They decide nothing. The constructor is here.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void before_fork(void) { holders_before_fork(); }
+static void after_fork_in_parent(void) { holders_after_fork(1); }
+static void after_fork_in_child(void) { holders_after_fork(0); }
+
+__attribute__((constructor)) static void start(void)
+{
+    int saved = errno;
+    next_bind();
+    debug_init();
+    config_read();
+    if (config.on) {
+        descriptors_init();
+        holders_init();
+        report_init();
+        /* Registered first, so the last before the fork and the first after it: see pthread_atfork(3). */
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
+    errno = saved;
+}
+
+static int not_yours(void)
+{
+    errno = EBADF;
+    return -1;
+}
+
+static void came(int fd, unsigned role, uint32_t born)
+{
+    if (fd < 0 || !config.on || getpid() != owner)
+        return;
+    descriptor_note(fd, role, born);
+    holders_noted(fd, born);
+}
+
+EXPORT int close(int fd)
+{
+    struct letgo l;
+    if (!letgo_begin(&l, fd, "close", true))
+        return not_yours();
+    return letgo_end(&l, next.close(fd));
+}
+
+EXPORT int socket(int family, int type, int protocol)
+{
+    uint32_t born = holders_birth();
+    int fd = next.socket(family, type, protocol);
+    if ((family == AF_INET || family == AF_INET6) && (type & 15) == SOCK_STREAM)
+        came(fd, ROLE_CONNECTED, born);
+    return fd;
+}
+
+EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
+{
+    uint32_t born = holders_birth();
+    int connection = next.accept(fd, addr, len);
+    came(connection, ROLE_ACCEPTED, born);
+    return connection;
+}
+
+EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    uint32_t born = holders_birth();
+    int connection = next.accept4(fd, addr, len, flags);
+    came(connection, ROLE_ACCEPTED, born);
+    return connection;
+}
+
+/* A socket that was given to us unconnected is opened by us all the same. */
+EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    if (config.on && set_has(KNOWN, fd) && !set_has(CONNECTED, fd) && getpid() == owner)
+        set_put(CONNECTED, fd);
+    return next.connect(fd, addr, len);
+}
+
+/* ---- copies ---- */
+
+static int copied(int from, int to)
+{
+    int saved = errno;
+    if (to >= 0 && config.on)
+        descriptor_duped(from, to);
+    errno = saved;
+    return to;
+}
+
+EXPORT int dup(int fd) { return copied(fd, next.dup(fd)); }
+
+/* Does the kernel accept the source? If not, the target stays as it is, and is none of our business. */
+static bool replaces(int from, int to) { return config.on && from != to && next.fcntl(from, F_GETFD) >= 0; }
+
+static int busy(void)
+{
+    errno = EBUSY; /* dup(2): "during a race condition with open(2) and dup()" */
+    return -1;
+}
+
+EXPORT int dup2(int from, int to)
+{
+    struct letgo l;
+    if (!replaces(from, to))
+        return next.dup2(from, to);
+    if (!letgo_begin(&l, to, "dup2", false))
+        return busy();
+    return letgo_end(&l, copied(from, next.dup2(from, to)));
+}
+
+EXPORT int dup3(int from, int to, int flags)
+{
+    struct letgo l;
+    if (flags & ~O_CLOEXEC || !replaces(from, to))
+        return next.dup3(from, to, flags);
+    if (!letgo_begin(&l, to, "dup3", false))
+        return busy();
+    return letgo_end(&l, copied(from, next.dup3(from, to, flags)));
+}
+
+static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
+{
+    int result = real(fd, command, argument);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result;
+}
+
+/* Every argument of fcntl(2) is an int or a pointer: both come as one word. */
+EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list ap;
+    va_start(ap, command);
+    void *argument = va_arg(ap, void *);
+    va_end(ap);
+    return control(next.fcntl, fd, command, argument);
+}
+
+EXPORT int fcntl64(int fd, int command, ...)
+{
+    va_list ap;
+    va_start(ap, command);
+    void *argument = va_arg(ap, void *);
+    va_end(ap);
+    return control(next.fcntl64, fd, command, argument);
+}
+
+EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    int result = next.epoll_ctl(epfd, op, fd, event);
+    if (result == 0 && op == EPOLL_CTL_ADD && config.on)
+        descriptor_epoll(epfd, fd);
+    return result;
+}

@@ -1,0 +1,216 @@
+/*
+ * lingerclose: what the files of the shim know of each other.
+ *
+ * Data flows one way: hooks -> letgo (the four steps) -> descriptors, verdict, holders -> linger; report hears from all
+ * and calls nobody. One file knows dlsym (next.c), one the environment (config.c), one the memory that a family of
+ * forked processes shares (family.c).
+ *
+ * Invariants. Doubt ends in the real call and nothing else. Between a hook's entry and its return there is no heap, no
+ * lock and no stdio: system calls and our own memory only, so that a hook may run in a signal handler. What we remember
+ * of a descriptor is a hint: it never allows more than the kernel's own answer does. A process whose getpid() is not
+ * `owner` (a vfork child, a fork that nobody noticed) changes nothing of ours. Times are nanoseconds of CLOCK_MONOTONIC,
+ * sizes are bytes, a descriptor that does not exist is -1.
+ */
+#ifndef LINGERCLOSE_H
+#define LINGERCLOSE_H
+
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#define HIDDEN __attribute__((visibility("hidden")))
+#define EXPORT __attribute__((visibility("default")))
+
+struct epoll_event;
+struct mmsghdr;
+
+/* next.c: the definitions that we stand in front of; before the constructor the bare system calls */
+struct next {
+    int (*close)(int);
+    int (*socket)(int, int, int);
+    int (*accept)(int, struct sockaddr *, socklen_t *);
+    int (*accept4)(int, struct sockaddr *, socklen_t *, int);
+    int (*connect)(int, const struct sockaddr *, socklen_t);
+    int (*dup)(int);
+    int (*dup2)(int, int);
+    int (*dup3)(int, int, int);
+    int (*fcntl)(int, int, ...);
+    int (*fcntl64)(int, int, ...);
+    int (*epoll_ctl)(int, int, int, struct epoll_event *);
+    ssize_t (*sendmsg)(int, const struct msghdr *, int);
+    ssize_t (*recvmsg)(int, struct msghdr *, int);
+    int (*sendmmsg)(int, struct mmsghdr *, unsigned, int);
+    int (*recvmmsg)(int, struct mmsghdr *, unsigned, int, struct timespec *);
+    long (*syscall)(long, ...);
+    int (*execve)(const char *, char *const[], char *const[]);
+    int (*execveat)(int, const char *, char *const[], char *const[], int);
+    void (*_exit)(int);
+    /* these have no bare system call: next_bind() first */
+    pid_t (*fork)(void);
+    pid_t (*_Fork)(void);
+    int (*clone)(int (*)(void *), void *, int, void *, ...);
+    int (*execv)(const char *, char *const[]);
+    int (*execvp)(const char *, char *const[]);
+    int (*execvpe)(const char *, char *const[], char *const[]);
+    int (*fexecve)(int, char *const[], char *const[]);
+    int (*posix_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                       char *const[], char *const[]);
+    int (*posix_spawnp)(pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *,
+                        char *const[], char *const[]);
+    int (*system)(const char *);
+    FILE *(*popen)(const char *, const char *);
+    int (*pclose)(FILE *);
+    int (*daemon)(int, int);
+};
+extern struct next next HIDDEN;
+extern pid_t (*next_vfork)(void) HIDDEN; /* vfork in bare.S jumps through it */
+void next_bind(void) HIDDEN;
+long bare_syscall(long number, ...) HIDDEN; /* bare.S: syscall(2), past every hook, ours too */
+int bare_close(int fd) HIDDEN;
+
+/* config.c */
+enum { STEP_LINGER = 1, STEP_SHUTDOWN = 2, STEP_DRAIN = 4 };
+enum { ROLE_ACCEPTED = 1, ROLE_CONNECTED = 2 };
+enum mode { MODE_AUTO, MODE_SYNC, MODE_BACKGROUND };
+enum when { WHEN_ALWAYS, WHEN_PENDING };
+enum abort_policy { ABORT_KEEP, ABORT_LINGER };
+
+#define PORT_RANGES 64
+#define UNLIMITED UINT64_MAX
+
+struct config {
+    bool on;
+    unsigned mode, when, abort;
+    unsigned steps, roles;        /* sets of STEP_ and ROLE_ */
+    int64_t linger, drain, idle;  /* ns */
+    uint64_t drain_bytes[3];      /* by role */
+    unsigned max;                 /* connections lingering at once */
+    unsigned port_ranges;         /* 0: every port */
+    struct { uint16_t first, last; } ports[PORT_RANGES];
+    const char *log;              /* NULL, "stderr" or a path */
+};
+extern struct config config HIDDEN;
+void config_read(void) HIDDEN;
+
+/* descriptors.c: what we know of each descriptor of this process */
+enum set {
+    KNOWN,           /* a TCP socket, as far as we saw; the others tell more of it: */
+    CONNECTED,       /* opened by the program itself; otherwise accepted, or given to it */
+    DUPED,           /* has, or had, more than one number in this process */
+    SHARED,          /* came from elsewhere, or was passed on */
+    CLOSING,         /* on its way out, in some thread */
+    EPOLL_ELSEWHERE, /* an epoll set knows it by a number that is gone */
+    PARKED,          /* ours: a connection that lingers */
+    OURS,            /* ours: the log */
+    EPOLLS,          /* an epoll descriptor */
+    SETS
+};
+
+struct descriptor {
+    _Atomic uint64_t cookie; /* SO_COOKIE, once it has been asked for */
+    _Atomic uint32_t born;   /* the process's last sharing event before it came: holders.c */
+    _Atomic int epoll;       /* the epoll descriptor that it was added to, or one of: */
+};
+enum { EPOLL_NONE = 0, EPOLL_MANY = -1 };
+
+void descriptors_init(void) HIDDEN;
+struct descriptor *descriptor(int fd) HIDDEN; /* NULL beyond the table */
+bool set_has(enum set, int fd) HIDDEN;
+void set_put(enum set, int fd) HIDDEN;
+void set_drop(enum set, int fd) HIDDEN;
+int set_next(enum set, int fd) HIDDEN; /* the first member above fd, or -1 */
+void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
+void descriptor_forget(int fd) HIDDEN;
+void descriptor_duped(int from, int to) HIDDEN;
+void descriptor_epoll(int epfd, int fd) HIDDEN;
+void descriptor_unepoll(int fd) HIDDEN;
+int descriptor_park(int fd) HIDDEN;
+void descriptor_unpark(int parked) HIDDEN;
+
+/* verdict.c: may this descriptor linger? */
+enum why { WHY_ALWAYS, WHY_PENDING, WHY_MAX, WHY_ABORT, WHY_ROLE, WHY_PORT, WHY_IDLE, WHY_FINISHED, WHY_HELD, WHY_EPOLL };
+bool verdict_live(int fd) HIDDEN;
+bool verdict_tcp(int fd) HIDDEN;
+bool verdict_pending(int fd) HIDDEN;
+enum why verdict_rules(int fd, unsigned role) HIDDEN;
+bool verdict_lingers(enum why) HIDDEN;
+const char *verdict_name(enum why) HIDDEN;
+
+/* holders.c: who else holds this connection? */
+extern pid_t owner HIDDEN; /* the process whose memory this is */
+void holders_init(void) HIDDEN;
+uint32_t holders_birth(void) HIDDEN; /* ask before the call that opens a connection */
+void holders_noted(int fd, uint32_t born) HIDDEN;
+int holders_sibling(int fd) HIDDEN;
+bool holders_alone(int fd) HIDDEN;
+bool holders_shared(int fd) HIDDEN;
+bool holders_register(int fd) HIDDEN;
+void holders_register_all(void) HIDDEN;
+void holders_before_fork(void) HIDDEN;
+void holders_after_fork(pid_t result) HIDDEN;
+void holders_before_vfork(void) HIDDEN;
+void holders_vfork_ends(void) HIDDEN;
+void holders_exit_vfork(void) HIDDEN;
+void *holders_before_spawn(bool giver) HIDDEN;
+void holders_after_spawn(void *slot, pid_t child, uint64_t tag) HIDDEN;
+void *holders_spawned(uint64_t tag) HIDDEN;
+void holders_pass(int fd) HIDDEN;
+void holders_not_passed(int fd) HIDDEN;
+void holders_receive(int fd, bool peeked) HIDDEN;
+void *holders_settling(int fd) HIDDEN;
+void holders_settled(void *slot, int survivor) HIDDEN;
+
+/* linger.c: the state machine of one lingering connection; knows nothing of hooks */
+enum end { END_NONE, END_NOW, END_EOF, END_IDLE, END_LINGER, END_DRAIN, END_BYTES, END_ERROR };
+struct lingering {
+    int fd;
+    unsigned role;
+    int64_t began;       /* every bound counts from here */
+    int64_t quiet_since; /* the last input, or our data's acknowledgement */
+    uint64_t discarded;
+};
+void linger_prepare(struct lingering *, int fd, unsigned role) HIDDEN;
+enum end linger_discard(struct lingering *) HIDDEN;
+enum end linger_sync(struct lingering *) HIDDEN;
+enum end linger_now(struct lingering *) HIDDEN;
+const char *linger_end_name(enum end) HIDDEN;
+int64_t now(void) HIDDEN;
+
+/* letgo.c: look, park, close, linger around one real call */
+struct letgo {
+    enum { LETGO_NOTHING, LETGO_PLAIN, LETGO_STAYS, LETGO_LINGERS } what;
+    bool freed; /* the real call frees the number; otherwise it puts another file under it */
+    int fd, parked, survivor, cancel, saved_errno;
+    unsigned role;
+    enum why why;
+    enum end end;
+    const char *how;
+    void *slot;
+    struct lingering lingering;
+    struct sockaddr_storage local, remote; /* for the log only */
+};
+bool letgo_begin(struct letgo *, int fd, const char *how, bool freed) HIDDEN; /* false: the number is ours */
+int letgo_end(struct letgo *, int result) HIDDEN;
+
+/* report.c */
+void report_init(void) HIDDEN;
+const char *report_program(void) HIDDEN;
+void report_letgo(const struct letgo *) HIDDEN;
+void report_addresses(struct letgo *) HIDDEN;
+void report_warning(const char *name, const char *value, const char *is_not, const char *accepted, const char *holds) HIDDEN;
+
+/* debug.c: random delays at the windows, and rules that can be switched off, for the tests (the debug build only) */
+#ifdef LINGERCLOSE_DEBUG
+void debug_init(void) HIDDEN;
+void debug_window(void) HIDDEN;
+bool debug_mutant(const char *name) HIDDEN;
+#else
+static inline void debug_init(void) {}
+static inline void debug_window(void) {}
+static inline bool debug_mutant(const char *name) { return (void)name, false; }
+#endif
+
+#endif

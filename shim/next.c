@@ -1,0 +1,173 @@
+/*
+ * The definitions behind ours: libc's, or another preload's (dlsym(3), RTLD_NEXT), so that other preloads keep working.
+ *
+ * Our hooks may be called before our constructor: libselinux's calls fclose, and one process may have many preloads.
+ * Asking dlsym on the way of a close is out of the question (it takes locks and may allocate), so everything that is a
+ * system call starts out as that bare system call. What is more than a system call is bound on its first use.
+ */
+#include "lingerclose.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* bare.S comes here with what the kernel returned. */
+HIDDEN long bare_error(long result)
+{
+    errno = (int)-result;
+    return -1;
+}
+
+/* The number is given back by the kernel whatever this returns: close(2), "Dealing with error returns". */
+int bare_close(int fd) { return (int)bare_syscall(SYS_close, fd); }
+
+static int bare_socket(int family, int type, int protocol) { return (int)bare_syscall(SYS_socket, family, type, protocol); }
+
+static int bare_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
+{
+    return (int)bare_syscall(SYS_accept4, fd, addr, len, flags);
+}
+
+static int bare_accept(int fd, struct sockaddr *addr, socklen_t *len) { return bare_accept4(fd, addr, len, 0); }
+
+static int bare_connect(int fd, const struct sockaddr *addr, socklen_t len)
+{
+    return (int)bare_syscall(SYS_connect, fd, addr, len);
+}
+
+static int bare_dup(int fd) { return (int)bare_syscall(SYS_dup, fd); }
+
+static int bare_dup3(int from, int to, int flags) { return (int)bare_syscall(SYS_dup3, from, to, flags); }
+
+static int bare_dup2(int from, int to)
+{
+    if (from == to) /* dup3(2) refuses what dup2(2) allows; aarch64 has only dup3 */
+        return bare_syscall(SYS_fcntl, from, F_GETFD) < 0 ? -1 : to;
+    return bare_dup3(from, to, 0);
+}
+
+static int bare_fcntl(int fd, int command, ...)
+{
+    va_list ap;
+    va_start(ap, command);
+    long argument = va_arg(ap, long);
+    va_end(ap);
+    return (int)bare_syscall(SYS_fcntl, fd, command, argument);
+}
+
+static int bare_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
+{
+    return (int)bare_syscall(SYS_epoll_ctl, epfd, op, fd, event);
+}
+
+static ssize_t bare_sendmsg(int fd, const struct msghdr *m, int flags) { return bare_syscall(SYS_sendmsg, fd, m, flags); }
+
+static ssize_t bare_recvmsg(int fd, struct msghdr *m, int flags) { return bare_syscall(SYS_recvmsg, fd, m, flags); }
+
+static int bare_sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
+{
+    return (int)bare_syscall(SYS_sendmmsg, fd, m, n, flags);
+}
+
+static int bare_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
+{
+    return (int)bare_syscall(SYS_recvmmsg, fd, m, n, flags, t);
+}
+
+static int bare_execve(const char *path, char *const argv[], char *const envp[])
+{
+    return (int)bare_syscall(SYS_execve, path, argv, envp);
+}
+
+static int bare_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
+{
+    return (int)bare_syscall(SYS_execveat, dir, path, argv, envp, flags);
+}
+
+static void bare_exit(int status)
+{
+    for (;;)
+        bare_syscall(SYS_exit_group, status);
+}
+
+/* vfork before the constructor: a plain fork is a correct vfork (vfork(2), "Standard description"). */
+static pid_t bare_fork(void) { return (pid_t)bare_syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0); }
+
+struct next next = {
+    .close = bare_close,
+    .socket = bare_socket,
+    .accept = bare_accept,
+    .accept4 = bare_accept4,
+    .connect = bare_connect,
+    .dup = bare_dup,
+    .dup2 = bare_dup2,
+    .dup3 = bare_dup3,
+    .fcntl = bare_fcntl,
+    .fcntl64 = bare_fcntl,
+    .epoll_ctl = bare_epoll_ctl,
+    .sendmsg = bare_sendmsg,
+    .recvmsg = bare_recvmsg,
+    .sendmmsg = bare_sendmmsg,
+    .recvmmsg = bare_recvmmsg,
+    .syscall = bare_syscall,
+    .execve = bare_execve,
+    .execveat = bare_execveat,
+    ._exit = bare_exit,
+};
+pid_t (*next_vfork)(void) = bare_fork;
+
+static void find(const char *name, void *slot)
+{
+    void *definition = dlsym(RTLD_NEXT, name);
+    if (definition)
+        *(void **)slot = definition; /* POSIX dlsym: the one place where a void * becomes a function */
+}
+
+/* Idempotent, and called by two threads at once it stores the same pointers twice. */
+void next_bind(void)
+{
+    static _Atomic bool bound;
+    if (atomic_load(&bound))
+        return;
+    find("close", &next.close);
+    find("socket", &next.socket);
+    find("accept", &next.accept);
+    find("accept4", &next.accept4);
+    find("connect", &next.connect);
+    find("dup", &next.dup);
+    find("dup2", &next.dup2);
+    find("dup3", &next.dup3);
+    find("fcntl", &next.fcntl);
+    find("fcntl64", &next.fcntl64);
+    find("epoll_ctl", &next.epoll_ctl);
+    find("sendmsg", &next.sendmsg);
+    find("recvmsg", &next.recvmsg);
+    find("sendmmsg", &next.sendmmsg);
+    find("recvmmsg", &next.recvmmsg);
+    find("syscall", &next.syscall);
+    find("execve", &next.execve);
+    find("execveat", &next.execveat);
+    find("_exit", &next._exit);
+    find("fork", &next.fork);
+    find("_Fork", &next._Fork);
+    find("vfork", &next_vfork);
+    find("clone", &next.clone);
+    find("execv", &next.execv);
+    find("execvp", &next.execvp);
+    find("execvpe", &next.execvpe);
+    find("fexecve", &next.fexecve);
+    find("posix_spawn", &next.posix_spawn);
+    find("posix_spawnp", &next.posix_spawnp);
+    find("system", &next.system);
+    find("popen", &next.popen);
+    find("pclose", &next.pclose);
+    find("daemon", &next.daemon);
+    atomic_store(&bound, true);
+}

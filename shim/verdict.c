@@ -1,0 +1,92 @@
+/*
+ * May this descriptor linger? Reasons that can be printed, decided from the kernel's answers.
+ */
+#include "lingerclose.h"
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+
+/* tcpi_state is the first byte of struct tcp_info (tcp(7), TCP_INFO); a short buffer is filled as far as it goes.
+   Anything that is no TCP or MPTCP socket refuses the question: that is the one extra system call of a file's close. */
+static int tcp_state(int fd)
+{
+    uint8_t state = 0;
+    socklen_t length = sizeof state;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) ? -1 : state;
+}
+
+bool verdict_tcp(int fd) { return tcp_state(fd) >= 0; }
+
+/*
+ * A live connection: its close can send RST in place of what is still to be sent (tcp_close() in net/ipv4/tcp.c resets
+ * from every state with unread input but CLOSE). LAST_ACK and CLOSING are among them: the program has sent its FIN, the
+ * peer too, and unread input still resets what is on its way.
+ */
+bool verdict_live(int fd)
+{
+    switch (tcp_state(fd)) {
+    case TCP_ESTABLISHED:
+    case TCP_FIN_WAIT1:
+    case TCP_FIN_WAIT2:
+    case TCP_CLOSE_WAIT:
+    case TCP_LAST_ACK:
+    case TCP_CLOSING:
+        return true;
+    }
+    return false; /* listening, connecting, dead */
+}
+
+/* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. */
+static bool abort_wanted(int fd)
+{
+    struct linger l = {0};
+    socklen_t length = sizeof l;
+    return !getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length) && l.l_onoff && l.l_linger == 0;
+}
+
+static bool port_listed(int fd)
+{
+    struct sockaddr_in6 local = {0};
+    socklen_t length = sizeof local;
+    if (getsockname(fd, (struct sockaddr *)&local, &length))
+        return false;
+    /* sin_port and sin6_port are at the same place */
+    uint16_t port = ntohs(local.sin6_port);
+    for (unsigned i = 0; i < config.port_ranges; i++)
+        if (port >= config.ports[i].first && port <= config.ports[i].last)
+            return true;
+    return false;
+}
+
+/* What the configuration says of a live connection; asked before anybody else's interest in it. */
+enum why verdict_rules(int fd, unsigned role)
+{
+    if (!(config.roles & role))
+        return WHY_ROLE;
+    if (config.port_ranges && !port_listed(fd))
+        return WHY_PORT;
+    if (config.abort == ABORT_KEEP && abort_wanted(fd))
+        return WHY_ABORT;
+    return config.when == WHEN_PENDING ? WHY_PENDING : WHY_ALWAYS;
+}
+
+/* Can this close do harm as things stand? Input is unread, or output (our FIN too) is not acknowledged. */
+bool verdict_pending(int fd)
+{
+    int in = 0, out = 0;
+    return ioctl(fd, FIONREAD, &in) || ioctl(fd, SIOCOUTQ, &out) || in || out;
+}
+
+bool verdict_lingers(enum why why) { return why <= WHY_MAX; }
+
+const char *verdict_name(enum why why)
+{
+    static const char *const names[] = {
+        [WHY_ALWAYS] = "always", [WHY_PENDING] = "pending",   [WHY_MAX] = "max",   [WHY_ABORT] = "abort",
+        [WHY_ROLE] = "role",     [WHY_PORT] = "port",         [WHY_IDLE] = "idle", [WHY_FINISHED] = "finished",
+        [WHY_HELD] = "held",     [WHY_EPOLL] = "epoll",
+    };
+    return names[why];
+}
