@@ -232,7 +232,8 @@ static bool program_wanted(void)
     if (!value)
         return true;
     if (*value == ',' || strstr(value, ",,") || strchr(value, '/') || value[strlen(value) - 1] == ',') {
-        report_warning(name, value, "a list of programs", "names such as nginx,redis-server, or !name to exclude", "all");
+        report_warning(name, value, "a list of programs", "names such as nginx,redis-server, or !name to exclude",
+                       "all");
         return true;
     }
     return program_listed(value, report_program());

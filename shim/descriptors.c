@@ -20,7 +20,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MOST (1 << 20)        /* fs.nr_open's default: what lies above is not followed, and closed plainly */
+#define MOST (1 << 20)       /* fs.nr_open's default: what lies above is not followed, and closed plainly */
 #define PARK_BELOW (1 << 15) /* no higher: the kernel's own table grows to the highest number, and fork copies it */
 
 static struct descriptor *table;
@@ -47,10 +47,7 @@ void descriptors_init(void)
 
 struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd] : NULL; }
 
-bool set_has(enum set set, int fd)
-{
-    return fd >= 0 && fd < size && atomic_load(&sets[set][fd / 64]) >> (fd % 64) & 1;
-}
+bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(&sets[set][fd / 64]) >> (fd % 64) & 1; }
 
 void set_put(enum set set, int fd)
 {

@@ -13,7 +13,7 @@ static struct family {
     _Atomic uint32_t top;        /* no slot at or above it is taken */
     _Atomic uint32_t refused;    /* connections that came before this event are in doubt for good */
     struct slot slots[SLOTS];
-} *family;
+} * family;
 
 uint32_t family_me;
 

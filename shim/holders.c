@@ -115,10 +115,7 @@ int holders_sibling(int fd)
 
 /* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
    closed". Until it is taken again through a survivor, others must not take us for gone. */
-void *holders_settling(int fd)
-{
-    return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, cookie_of(fd));
-}
+void *holders_settling(int fd) { return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, cookie_of(fd)); }
 
 void holders_settled(void *slot, int survivor)
 {

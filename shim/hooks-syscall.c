@@ -14,10 +14,7 @@
 #include <unistd.h>
 
 /* From here on, `sys` is the way to the kernel. */
-static long sys(long number, const long a[6])
-{
-    return next.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-}
+static long sys(long number, const long a[6]) { return next.syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]); }
 
 static long forks(long number, const long a[6], uint64_t flags)
 {

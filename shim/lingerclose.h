@@ -84,13 +84,15 @@ enum abort_policy { ABORT_KEEP, ABORT_LINGER };
 struct config {
     bool on;
     unsigned mode, when, abort;
-    unsigned steps, roles;        /* sets of STEP_ and ROLE_ */
-    int64_t linger, drain, idle;  /* ns */
-    uint64_t drain_bytes[3];      /* by role */
-    unsigned max;                 /* connections lingering at once */
-    unsigned port_ranges;         /* 0: every port */
-    struct { uint16_t first, last; } ports[PORT_RANGES];
-    const char *log;              /* NULL, "stderr" or a path */
+    unsigned steps, roles;       /* sets of STEP_ and ROLE_ */
+    int64_t linger, drain, idle; /* ns */
+    uint64_t drain_bytes[3];     /* by role */
+    unsigned max;                /* connections lingering at once */
+    unsigned port_ranges;        /* 0: every port */
+    struct {
+        uint16_t first, last;
+    } ports[PORT_RANGES];
+    const char *log; /* NULL, "stderr" or a path */
 };
 extern struct config config HIDDEN;
 void config_read(void) HIDDEN;
@@ -131,7 +133,18 @@ int descriptor_park(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
 /* verdict.c: may this descriptor linger? */
-enum why { WHY_ALWAYS, WHY_PENDING, WHY_MAX, WHY_ABORT, WHY_ROLE, WHY_PORT, WHY_IDLE, WHY_FINISHED, WHY_HELD, WHY_EPOLL };
+enum why {
+    WHY_ALWAYS,
+    WHY_PENDING,
+    WHY_MAX,
+    WHY_ABORT,
+    WHY_ROLE,
+    WHY_PORT,
+    WHY_IDLE,
+    WHY_FINISHED,
+    WHY_HELD,
+    WHY_EPOLL
+};
 bool verdict_live(int fd) HIDDEN;
 bool verdict_tcp(int fd) HIDDEN;
 bool verdict_pending(int fd) HIDDEN;
@@ -200,7 +213,8 @@ void report_init(void) HIDDEN;
 const char *report_program(void) HIDDEN;
 void report_letgo(const struct letgo *) HIDDEN;
 void report_addresses(struct letgo *) HIDDEN;
-void report_warning(const char *name, const char *value, const char *is_not, const char *accepted, const char *holds) HIDDEN;
+void report_warning(const char *name, const char *value, const char *is_not, const char *accepted,
+                    const char *holds) HIDDEN;
 
 /* debug.c: random delays at the windows, and rules that can be switched off, for the tests (the debug build only) */
 #ifdef LINGERCLOSE_DEBUG

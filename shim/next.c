@@ -28,7 +28,10 @@ HIDDEN long bare_error(long result)
 /* The number is given back by the kernel whatever this returns: close(2), "Dealing with error returns". */
 int bare_close(int fd) { return (int)bare_syscall(SYS_close, fd); }
 
-static int bare_socket(int family, int type, int protocol) { return (int)bare_syscall(SYS_socket, family, type, protocol); }
+static int bare_socket(int family, int type, int protocol)
+{
+    return (int)bare_syscall(SYS_socket, family, type, protocol);
+}
 
 static int bare_accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
@@ -67,7 +70,10 @@ static int bare_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
     return (int)bare_syscall(SYS_epoll_ctl, epfd, op, fd, event);
 }
 
-static ssize_t bare_sendmsg(int fd, const struct msghdr *m, int flags) { return bare_syscall(SYS_sendmsg, fd, m, flags); }
+static ssize_t bare_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+    return bare_syscall(SYS_sendmsg, fd, m, flags);
+}
 
 static ssize_t bare_recvmsg(int fd, struct msghdr *m, int flags) { return bare_syscall(SYS_recvmsg, fd, m, flags); }
 

@@ -63,8 +63,13 @@ static void put_time(struct line *l)
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
     int64_t month = mp < 10 ? mp + 3 : mp - 9;
-    const int64_t parts[] = {yoe + era * 400 + (month <= 2), month, doy - (153 * mp + 2) / 5 + 1, second / 3600,
-                             second / 60 % 60, second % 60, t.tv_nsec / MS};
+    const int64_t parts[] = {yoe + era * 400 + (month <= 2),
+                             month,
+                             doy - (153 * mp + 2) / 5 + 1,
+                             second / 3600,
+                             second / 60 % 60,
+                             second % 60,
+                             t.tv_nsec / MS};
     static const char *const before[] = {"", "-", "-", "T", ":", ":", "."};
     for (int i = 0; i < 7; i++) {
         put(l, before[i]);
@@ -161,7 +166,7 @@ void report_init(void)
         log_fd = stderr_is_ours() ? 2 : -1;
     } else {
         int fd = (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
-                              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+                                   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
         log_fd = fd < 0 ? -1 : descriptor_park(fd);
         if (fd < 0)
             report_warning("LINGERCLOSE_LOG", config.log, "a file that can be opened for writing",

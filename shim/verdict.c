@@ -84,8 +84,8 @@ bool verdict_lingers(enum why why) { return why <= WHY_MAX; }
 const char *verdict_name(enum why why)
 {
     static const char *const names[] = {
-        [WHY_ALWAYS] = "always", [WHY_PENDING] = "pending",   [WHY_MAX] = "max",   [WHY_ABORT] = "abort",
-        [WHY_ROLE] = "role",     [WHY_PORT] = "port",         [WHY_IDLE] = "idle", [WHY_FINISHED] = "finished",
+        [WHY_ALWAYS] = "always", [WHY_PENDING] = "pending", [WHY_MAX] = "max",   [WHY_ABORT] = "abort",
+        [WHY_ROLE] = "role",     [WHY_PORT] = "port",       [WHY_IDLE] = "idle", [WHY_FINISHED] = "finished",
         [WHY_HELD] = "held",     [WHY_EPOLL] = "epoll",
     };
     return names[why];
