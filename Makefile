@@ -6,7 +6,7 @@ DESTDIR =
 
 CC      = gcc
 CFLAGS  = -O2 -g
-SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -fPIC -fvisibility=hidden -ftls-model=initial-exec \
+SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attributes -fPIC -fvisibility=hidden -ftls-model=initial-exec \
               -fexceptions -fno-plt -pthread -MMD -MP
 SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
                -Wl,--version-script=shim/lingerclose.map

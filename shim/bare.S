@@ -9,8 +9,9 @@
  */
         .text
 #if defined __x86_64__
-        .globl vfork
+        .globl vfork, __vfork
         .type vfork, %function
+        .set __vfork, vfork
 vfork:  endbr64
         sub     $8, %rsp
         call    before_vfork
@@ -38,8 +39,9 @@ bare_syscall:
         jmp     bare_error
         .size bare_syscall, . - bare_syscall
 #elif defined __aarch64__
-        .globl vfork
+        .globl vfork, __vfork
         .type vfork, %function
+        .set __vfork, vfork
 vfork:  stp     x29, x30, [sp, -16]!
         bl      before_vfork
         ldp     x29, x30, [sp], 16

@@ -13,6 +13,9 @@
 
 struct config config = {
     .steps = STEP_LINGER | STEP_SHUTDOWN | STEP_DRAIN,
+    .families = FAMILY_TCP,
+    .shutdown = 1,
+    .exit = 5 * SECOND,
     .roles = ROLE_ACCEPTED | ROLE_CONNECTED,
     .linger = 30 * SECOND,
     .drain = 30 * SECOND,
@@ -151,6 +154,7 @@ static const char *const modes[] = {"auto", "sync", "background", NULL};
 static const char *const whens[] = {"always", "pending", NULL};
 static const char *const aborts[] = {"keep", "linger", NULL};
 static const char *const steps[] = {"linger", "shutdown", "drain", NULL};
+static const char *const families[] = {"tcp", "unix", NULL};
 static const char *const roles[] = {"accepted", "connected", NULL};
 
 static const char *value_of(const char *name)
@@ -256,6 +260,9 @@ void config_read(void)
     read_word("LINGERCLOSE_WHEN", whens, &config.when, "always or pending");
     read_word("LINGERCLOSE_ABORT", aborts, &config.abort, "keep or linger");
     read_max();
+    read_duration("LINGERCLOSE_EXIT", &config.exit, "5s");
+    read_word("LINGERCLOSE_SHUTDOWN", on_off, &config.shutdown, "on or off");
+    read_subset("LINGERCLOSE_FAMILIES", families, &config.families, "tcp or tcp,unix", "tcp");
     read_ports();
     read_log();
     config.on = program_wanted();

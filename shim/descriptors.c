@@ -1,7 +1,7 @@
 /*
  * What we know of each descriptor of this process: one table entry and some bits a descriptor.
  *
- * The table is one mapping as large as the process's limit (a million entries are 16 MB of address space); the kernel
+ * The table is one mapping as large as the process's limit (a million entries are 80 MB of address space); the kernel
  * gives it memory page by page where it is used, so there is nothing to allocate on the way of a close and nothing to
  * lock: every field is atomic, and each is only a hint that the kernel's answer must confirm. libc closes and opens
  * descriptors that no hook sees, so an entry may speak of a file that is long gone.
@@ -12,6 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -20,11 +22,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MOST (1 << 20)       /* fs.nr_open's default: what lies above is not followed, and closed plainly */
+#define MOST (1 << 20) /* fs.nr_open's default: what lies above is not followed, and closed plainly */
+#define FEW (1 << 12)
 #define PARK_BELOW (1 << 15) /* no higher: the kernel's own table grows to the highest number, and fork copies it */
 
 static struct descriptor *table;
+static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
+static _Atomic int peak; /* the highest number that the program was given, as far as we saw */
 static _Atomic uint64_t *sets[SETS];
 static _Atomic int top; /* no set has a member at or above it */
 
@@ -34,18 +39,24 @@ void descriptors_init(void)
     if (getrlimit(RLIMIT_NOFILE, &limit))
         return;
     size_t most = limit.rlim_max < MOST ? ((size_t)limit.rlim_max | 63) + 1 : MOST;
+    if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY && most > FEW)
+        most = FEW; /* address space is what such a program is short of */
     size_t bits = most / 8;
-    char *p = mmap(NULL, most * sizeof *table + SETS * bits, PROT_READ | PROT_WRITE,
+    char *p = mmap(NULL, most * (sizeof *table + sizeof *lingering) + SETS * bits, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) /* RLIMIT_AS: nothing is known then, and every doubt is a plain close */
         return;
     table = (struct descriptor *)p;
-    for (int i = 0; i < SETS; i++)
-        sets[i] = (_Atomic uint64_t *)(p + most * sizeof *table + (size_t)i * bits);
+    lingering = (struct lingering *)(p += most * sizeof *table);
+    p += most * sizeof *lingering;
+    for (size_t i = 0; i < SETS; i++)
+        sets[i] = (_Atomic uint64_t *)(p + i * bits);
     size = (int)most;
 }
 
 struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd] : NULL; }
+
+struct lingering *lingering_at(int fd) { return fd >= 0 && fd < size ? &lingering[fd] : NULL; }
 
 bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(&sets[set][fd / 64]) >> (fd % 64) & 1; }
 
@@ -82,6 +93,9 @@ void descriptor_note(int fd, unsigned role, uint32_t born)
     struct descriptor *d = descriptor(fd);
     if (!d)
         return;
+    int before = atomic_load(&peak);
+    while (before < fd && !atomic_compare_exchange_weak(&peak, &before, fd))
+        ;
     descriptor_forget(fd);
     atomic_store(&d->cookie, 0);
     atomic_store(&d->born, born);
@@ -97,7 +111,7 @@ void descriptor_forget(int fd)
         return;
     for (int i = 0; i < SETS; i++)
         set_drop(i, fd);
-    if (atomic_load(&d->epoll))
+    if (atomic_load(&d->epoll)) /* do not dirty a page for nothing */
         atomic_store(&d->epoll, EPOLL_NONE);
 }
 
@@ -106,10 +120,11 @@ void descriptor_duped(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     bool known = set_has(KNOWN, from);
-    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_tcp(from)) || getpid() != owner)
+    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) ||
+        getpid() != owner)
         return;
     descriptor_forget(to);
-    if (!verdict_tcp(from))
+    if (!verdict_socket(from))
         return;
     if (!known)
         descriptor_note(from, ROLE_ACCEPTED, 0);
@@ -145,7 +160,7 @@ static void take_out(int epfd, int fd)
  * else's connection. Likewise SIGIO. Only for a connection that is ours alone: a set inherited over fork is shared with
  * the parent, and what we took out of it would be gone from the parent's loop.
  */
-void descriptor_unepoll(int fd)
+void descriptor_unepoll(int fd, int flags)
 {
     struct descriptor *d = descriptor(fd);
     int where = d ? atomic_load(&d->epoll) : EPOLL_MANY;
@@ -154,30 +169,70 @@ void descriptor_unepoll(int fd)
     else if (where == EPOLL_MANY)
         for (int epfd = -1; (epfd = set_next(EPOLLS, epfd)) >= 0;)
             take_out(epfd, fd);
-    long flags = bare_syscall(SYS_fcntl, fd, F_GETFL);
-    if (flags > 0 && flags & O_ASYNC)
+    if (flags & O_ASYNC)
         bare_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_ASYNC);
 }
 
-/* A second name for the connection, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
-int descriptor_park(int fd)
+/* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
+int descriptor_out_of_the_way(int fd, enum set set)
 {
     struct rlimit limit;
-    int most = PARK_BELOW, parked;
+    int most = PARK_BELOW, other;
     if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < PARK_BELOW)
         most = (int)limit.rlim_cur;
-    parked = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, most - most / 4);
-    if (parked < 0)
-        parked = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
-    if (parked >= 0) {
-        descriptor_forget(parked);
-        set_put(PARKED, parked);
+    other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, most / 2);
+    if (other < 0)
+        other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+    if (other >= 0) {
+        descriptor_forget(other);
+        set_put(set, other);
     }
-    return parked;
+    return other;
+}
+
+/* How many may linger, so that half of what the limit leaves to the program stays free. The kernel gives the lowest free
+   number, so the highest that the program was given tells how many it needs. */
+unsigned descriptor_spare(void)
+{
+    struct rlimit limit;
+    int used = atomic_load(&peak) + 1;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
+        return UINT_MAX;
+    return (int)limit.rlim_cur > used ? ((unsigned)limit.rlim_cur - (unsigned)used) / 2 : 0;
 }
 
 void descriptor_unpark(int parked)
 {
     set_drop(PARKED, parked);
     bare_close(parked);
+}
+
+/* The program wants a number that one of our lingering connections has: it goes on under another. Whoever runs it finds
+   that its claim is gone, and where it went. */
+void descriptor_give_up(int fd)
+{
+    struct lingering *l = lingering_at(fd), *m;
+    int free = CLAIM_FREE, other;
+    while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN) && free != CLAIM_NONE) {
+        free = CLAIM_FREE;
+        sched_yield();
+    }
+    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED)) < 0 || !(m = lingering_at(other)))
+        return;
+    m->fd = other;
+    m->number = l->number;
+    m->epfd = -1;
+    m->role = l->role;
+    m->why = l->why;
+    m->deaf = l->deaf;
+    m->began = l->began;
+    m->quiet_since = l->quiet_since;
+    m->discarded = l->discarded;
+    report_moved(fd, other);
+    set_drop(PARKED, fd);
+    l->moved = other;
+    atomic_store(&m->claim, CLAIM_FREE);
+    atomic_store(&l->claim, CLAIM_NONE);
+    if (l->epfd >= 0)
+        background_moved(m);
 }

@@ -239,8 +239,6 @@ static void child_settles(void)
     family_me = birth.event;
     atomic_store(&shares, family_event());
     debug_window();
-    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;)
-        descriptor_unpark(fd); /* what lingers in the parent must not live on in us */
     for (int fd = -1; (fd = set_next(CLOSING, fd)) >= 0;)
         set_drop(CLOSING, fd); /* the thread that was closing it is the parent's */
     holders_register_all();
@@ -249,11 +247,11 @@ static void child_settles(void)
 }
 
 /* result: as fork's. In a process that is not ours by memory, nothing was promised and nothing is done. */
-void holders_after_fork(pid_t result)
+bool holders_after_fork(pid_t result)
 {
     int saved = errno;
     if (birth.event == 0)
-        return;
+        return false;
     if (result == 0)
         child_settles();
     else {
@@ -263,6 +261,7 @@ void holders_after_fork(pid_t result)
         family_done(birth.slot, birth.event, PARENT);
     }
     errno = saved;
+    return true;
 }
 
 /* vfork's parent sleeps until the child is gone, so there is nothing to lock after it. */
@@ -292,7 +291,7 @@ static void each_open(void (*found)(int fd))
         for (int i = 0; i < chunk; i++)
             if (!(p[i].revents & POLLNVAL)) {
                 open++;
-                if (verdict_tcp(base + i))
+                if (verdict_socket(base + i))
                     found(base + i);
             }
     }
@@ -382,7 +381,7 @@ static void found_held_elsewhere(int fd)
 /* After recvmsg (a peeked message is still in flight), pidfd_getfd. Our own copies of it are dups now. */
 void holders_receive(int fd, bool peeked)
 {
-    if (!descriptor(fd) || getpid() != owner || !verdict_tcp(fd))
+    if (!descriptor(fd) || getpid() != owner || !verdict_socket(fd))
         return;
     found_held_elsewhere(fd);
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
@@ -391,6 +390,15 @@ void holders_receive(int fd, bool peeked)
             set_put(DUPED, other);
     if (!peeked)
         family_free(family_find(INFLIGHT, cookie, false));
+}
+
+/* Soon we may neither lock nor look. Locks stay until we close; but closing one of several descriptors drops them, and
+   nobody could take them again: those are somebody's for good. */
+void holders_sandboxed(void)
+{
+    for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
+        if (family_init() && holders_register(fd))
+            family_take(INFLIGHT, 0, atomic_load(&descriptor(fd)->cookie));
 }
 
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */

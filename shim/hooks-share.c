@@ -12,12 +12,18 @@
 #include <string.h>
 #include <unistd.h>
 
+void after_fork(pid_t result)
+{
+    if (holders_after_fork(result) && result == 0)
+        letgo_forked();
+}
+
 EXPORT pid_t fork(void)
 {
     next_bind();
     pid_t child = next.fork();
     if (child < 0 && config.on)
-        holders_after_fork(-1);
+        after_fork(-1);
     return child;
 }
 
@@ -29,7 +35,7 @@ EXPORT pid_t _Fork(void)
         return next._Fork();
     holders_before_fork();
     pid_t child = next._Fork();
-    holders_after_fork(child);
+    after_fork(child);
     return child;
 }
 
@@ -48,7 +54,7 @@ struct start {
 static int start_forked(void *p)
 {
     struct start s = *(struct start *)p;
-    holders_after_fork(0);
+    after_fork(0);
     return s.function(s.argument);
 }
 
@@ -70,7 +76,7 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
         return next.clone(function, stack, flags, argument, parent, tls, child);
     holders_before_fork();
     int result = next.clone(start_forked, stack, flags, &s, parent, tls, child);
-    holders_after_fork(result);
+    after_fork(result);
     return result;
 }
 
@@ -174,16 +180,6 @@ EXPORT int execle(const char *path, const char *arg, ...)
     va_end(ap);
     return execve(path, argv, envp);
 }
-
-EXPORT void _exit(int status)
-{
-    if (config.on)
-        holders_exit_vfork();
-    next._exit(status);
-    __builtin_unreachable();
-}
-
-EXPORT void _Exit(int status) { _exit(status); }
 
 /* ---- spawning ---- */
 
@@ -313,3 +309,8 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned int count, int flags, st
         passes(&m[i].msg_hdr, flags & MSG_PEEK ? peeked : received);
     return got;
 }
+
+/* The other names under which glibc exports them; __vfork is in bare.S. */
+EXPORT pid_t __fork(void) __attribute__((alias("fork")));
+EXPORT int __clone(int (*)(void *), void *, int, void *, ...) __attribute__((alias("clone")));
+EXPORT FILE *_IO_popen(const char *, const char *) __attribute__((alias("popen")));

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,7 +24,7 @@ static long forks(long number, const long a[6], uint64_t flags)
         return sys(number, a);
     holders_before_fork();
     long child = sys(number, a);
-    holders_after_fork((pid_t)child);
+    after_fork((pid_t)child);
     return child;
 }
 
@@ -94,6 +96,18 @@ EXPORT long syscall(long number, ...)
         return forks(number, a, a[0] ? ((const struct clone_args *)a[0])->flags : 0);
     case SYS_pidfd_getfd:
         return takes(number, a);
+    case SYS_close_range:
+        return close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
+    case SYS_shutdown:
+        return shutdown((int)a[0], (int)a[1]);
+    case SYS_exit_group:
+        _exit((int)a[0]);
+    case SYS_prctl:
+        return prctl((int)a[0], a[1], a[2], a[3], a[4]);
+    case SYS_seccomp:
+        if (a[0] == SECCOMP_SET_MODE_FILTER || a[0] == SECCOMP_SET_MODE_STRICT)
+            sandboxed();
+        break;
     }
     return sys(number, a);
 }

@@ -7,13 +7,14 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static void before_fork(void) { holders_before_fork(); }
-static void after_fork_in_parent(void) { holders_after_fork(1); }
-static void after_fork_in_child(void) { holders_after_fork(0); }
+static void after_fork_in_parent(void) { after_fork(1); }
+static void after_fork_in_child(void) { after_fork(0); }
 
 __attribute__((constructor)) static void start(void)
 {
@@ -27,6 +28,9 @@ __attribute__((constructor)) static void start(void)
         report_init();
         /* Registered first, so the last before the fork and the first after it: see pthread_atfork(3). */
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+        /* Registered first, so the last to run. */
+        on_exit(ends_by_exit, NULL);
+        at_quick_exit(ends_by_quick_exit);
     }
     errno = saved;
 }
@@ -53,11 +57,17 @@ EXPORT int close(int fd)
     return letgo_end(&l, next.close(fd));
 }
 
+/* EMFILE because of what we have parked: that goes first. */
+static bool ours_in_the_way(int fd) { return fd < 0 && errno == EMFILE && config.on && background_yield(); }
+
 EXPORT int socket(int family, int type, int protocol)
 {
     uint32_t born = holders_birth();
-    int fd = next.socket(family, type, protocol);
-    if ((family == AF_INET || family == AF_INET6) && (type & 15) == SOCK_STREAM)
+    int fd;
+    do
+        fd = next.socket(family, type, protocol);
+    while (ours_in_the_way(fd));
+    if ((family == AF_INET || family == AF_INET6 || family == AF_UNIX) && (type & 15) == SOCK_STREAM)
         came(fd, ROLE_CONNECTED, born);
     return fd;
 }
@@ -65,7 +75,10 @@ EXPORT int socket(int family, int type, int protocol)
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
     uint32_t born = holders_birth();
-    int connection = next.accept(fd, addr, len);
+    int connection;
+    do
+        connection = next.accept(fd, addr, len);
+    while (ours_in_the_way(connection));
     came(connection, ROLE_ACCEPTED, born);
     return connection;
 }
@@ -73,7 +86,10 @@ EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
     uint32_t born = holders_birth();
-    int connection = next.accept4(fd, addr, len, flags);
+    int connection;
+    do
+        connection = next.accept4(fd, addr, len, flags);
+    while (ours_in_the_way(connection));
     came(connection, ROLE_ACCEPTED, born);
     return connection;
 }
@@ -100,12 +116,12 @@ static int copied(int from, int to)
 EXPORT int dup(int fd) { return copied(fd, next.dup(fd)); }
 
 /* Does the kernel accept the source? If not, the target stays as it is, and is none of our business. */
-static bool replaces(int from, int to) { return config.on && from != to && next.fcntl(from, F_GETFD) >= 0; }
-
-static int busy(void)
+static bool replaces(int from, int to)
 {
-    errno = EBUSY; /* dup(2): "during a race condition with open(2) and dup()" */
-    return -1;
+    if (!config.on || from == to || next.fcntl(from, F_GETFD) < 0)
+        return false;
+    letgo_give_up(to);
+    return true;
 }
 
 EXPORT int dup2(int from, int to)
@@ -113,8 +129,7 @@ EXPORT int dup2(int from, int to)
     struct letgo l;
     if (!replaces(from, to))
         return next.dup2(from, to);
-    if (!letgo_begin(&l, to, "dup2", false))
-        return busy();
+    letgo_begin(&l, to, "dup2", false);
     return letgo_end(&l, copied(from, next.dup2(from, to)));
 }
 
@@ -123,8 +138,7 @@ EXPORT int dup3(int from, int to, int flags)
     struct letgo l;
     if (flags & ~O_CLOEXEC || !replaces(from, to))
         return next.dup3(from, to, flags);
-    if (!letgo_begin(&l, to, "dup3", false))
-        return busy();
+    letgo_begin(&l, to, "dup3", false);
     return letgo_end(&l, copied(from, next.dup3(from, to, flags)));
 }
 
@@ -160,3 +174,9 @@ EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
         descriptor_epoll(epfd, fd);
     return result;
 }
+
+/* The other names under which glibc exports them. */
+EXPORT int __close(int) __attribute__((alias("close")));
+EXPORT int __connect(int, const struct sockaddr *, socklen_t) __attribute__((alias("connect")));
+EXPORT int __dup2(int, int) __attribute__((alias("dup2")));
+EXPORT int __fcntl(int, int, ...) __attribute__((alias("fcntl")));

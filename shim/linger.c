@@ -9,15 +9,19 @@
 #include "lingerclose.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)
+#define DEAF_POLL (20 * MS)
 #define GULP (16 << 20) /* one recv's share: what a flooding peer can make us take before we look at the clock again */
 
 int64_t now(void)
@@ -27,10 +31,16 @@ int64_t now(void)
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
+/* The crowd's own fields stay: a stale link may still be in its wheel (descriptors.c, moving). */
 void linger_prepare(struct lingering *l, int fd, unsigned role)
 {
-    *l = (struct lingering){.fd = fd, .role = role, .began = now()};
-    l->quiet_since = l->began;
+    l->fd = l->number = fd;
+    l->epfd = -1;
+    l->role = (uint8_t)role;
+    l->deaf = false;
+    l->discarded = 0;
+    l->quiet_since = l->began = now();
+    atomic_store(&l->claim, CLAIM_FREE);
 }
 
 /* MSG_TRUNC with no buffer discards in the kernel (tcp(7)): 6 times the speed of a buffer of 512 bytes. What refuses it
@@ -47,15 +57,16 @@ static ssize_t discard(int fd, size_t most)
     return n;
 }
 
-/* Discards what is there. END_NONE: for now there is no more. */
-enum end linger_discard(struct lingering *l)
+/* Discards what is there, or, where others wait for their turn, a share of it (END_MORE). END_NONE: there is no more for
+   now. */
+enum end linger_discard(struct lingering *l, bool all)
 {
     uint64_t most = config.drain_bytes[l->role];
-    for (;;) {
+    for (int gulps = 0; all || gulps < 4; gulps++) {
         uint64_t left = most - l->discarded;
         ssize_t n = discard(l->fd, left < GULP ? left + 1 : GULP);
         if (n == 0)
-            return END_EOF;
+            return l->deaf ? END_NONE : END_EOF;
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? END_NONE : END_ERROR;
         l->discarded += (uint64_t)n;
@@ -65,6 +76,7 @@ enum end linger_discard(struct lingering *l)
         if (l->quiet_since - l->began >= config.drain)
             return END_DRAIN;
     }
+    return END_MORE;
 }
 
 static bool acknowledged(int fd)
@@ -73,14 +85,12 @@ static bool acknowledged(int fd)
     return ioctl(fd, SIOCOUTQ, &outstanding) || outstanding == 0;
 }
 
-/* How long ago the peer last acknowledged something, in ns (the kernel counts ms). */
-static int64_t since_acknowledged(int fd)
+/* When the peer last acknowledged something (the kernel counts ms); long ago where it does not tell. */
+static int64_t last_acknowledgement(int fd, int64_t t)
 {
     struct tcp_info info = {0};
     socklen_t length = sizeof info;
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length))
-        return 0;
-    return info.tcpi_last_ack_recv * MS;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) ? 0 : t - info.tcpi_last_ack_recv * MS;
 }
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -106,7 +116,7 @@ static enum end bound_reached(struct lingering *l, int64_t t, int64_t *next)
         return t >= linger_end ? END_LINGER : END_NONE;
     }
     if (config.steps & STEP_LINGER) {
-        int64_t last = t - since_acknowledged(l->fd);
+        int64_t last = last_acknowledgement(l->fd, t);
         if (last > l->quiet_since)
             l->quiet_since = last;
     }
@@ -123,11 +133,16 @@ static enum end without_drain(int fd)
     return END_NOW;
 }
 
-static enum end finish_sending(struct lingering *l)
+/*
+ * What is done once, when it begins. A program that did SHUT_RD has made its socket deaf: recv gives 0 without the peer's
+ * FIN, poll is always ready, and once our FIN is out the kernel answers the next byte with RST (tcp_rcv_state_process(),
+ * RCV_SHUTDOWN in FIN_WAIT). Before it, what comes is still queued: so there the drain comes first and FIN at the end.
+ */
+enum end linger_begin(struct lingering *l)
 {
     static const struct linger none = {0};
-    if (config.steps & STEP_SHUTDOWN)
-        shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
+    if (config.steps & STEP_SHUTDOWN && !l->deaf)
+        next.shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
     if (!(config.steps & STEP_DRAIN))
         return without_drain(l->fd);
     /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
@@ -135,35 +150,83 @@ static enum end finish_sending(struct lingering *l)
     return END_NONE;
 }
 
-/* On the calling thread, until it is over. */
-enum end linger_sync(struct lingering *l)
+/* Takes what is there, and tells whether it is over or when (*next) to come again if nothing happens before. */
+enum end linger_step(struct lingering *l, bool all, int64_t *next)
 {
-    struct pollfd p = {.fd = l->fd, .events = POLLIN | POLLRDHUP};
-    enum end end = finish_sending(l);
-    int64_t next = 0;
-    while (!end) {
-        if (!(end = linger_discard(l)) && !(end = bound_reached(l, now(), &next))) {
-            int64_t wait = next - now();
-            poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
-        }
-    }
+    enum end end = linger_discard(l, all);
+    int64_t t = now();
+    if (end == END_MORE)
+        *next = t;
+    if (end)
+        return end;
+    end = bound_reached(l, t, next);
+    if (l->deaf && *next > t + DEAF_POLL)
+        *next = t + DEAF_POLL;
     return end;
+}
+
+static void wait_until(const struct lingering *l, int64_t next)
+{
+    struct pollfd p = {.fd = l->deaf ? -1 : l->fd, .events = POLLIN | POLLRDHUP};
+    int64_t wait = next - now();
+    poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
+}
+
+/* On the calling thread, until it is over. Leaves it claimed. */
+enum end linger_sync(struct lingering **lp)
+{
+    enum end end = linger_begin(*lp);
+    for (;;) {
+        int64_t next = 0;
+        struct lingering *l = *lp = linger_claim(*lp);
+        if (end || (end = linger_step(l, true, &next)))
+            return end;
+        atomic_store(&l->claim, CLAIM_FREE);
+        wait_until(l, next);
+    }
+}
+
+/* It may be under another number by now: see descriptor_give_up(). */
+struct lingering *linger_claim(struct lingering *l)
+{
+    for (;;) {
+        int free = CLAIM_FREE;
+        if (atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+            return l;
+        if (free == CLAIM_NONE)
+            l = lingering_at(l->moved);
+    }
+}
+
+/* For shutdown(2), on the program's own descriptor: what it asked for comes after. true: the peer has finished as well. */
+bool linger_shutdown(struct lingering *l, bool may_wait)
+{
+    enum end end = END_NONE;
+    int64_t when;
+    long flags = bare_syscall(SYS_fcntl, l->fd, F_GETFL);
+    next.shutdown(l->fd, SHUT_WR);
+    if (!may_wait || flags < 0 || flags & O_NONBLOCK)
+        return linger_discard(l, false) == END_EOF;
+    while (!(end = linger_step(l, true, &when)))
+        wait_until(l, when);
+    return end == END_EOF;
 }
 
 /* Too many linger already: what can be done without waiting. */
 enum end linger_now(struct lingering *l)
 {
-    enum end end = finish_sending(l);
-    if (!end && !(end = linger_discard(l)))
+    enum end end = linger_begin(l);
+    if (!end && (end = linger_discard(l, false)) == END_NONE)
         end = END_NOW;
-    return end;
+    return end == END_MORE ? END_BYTES : end;
 }
 
 const char *linger_end_name(enum end end)
 {
     static const char *const names[] = {
-        [END_NONE] = "none",     [END_NOW] = "now",     [END_EOF] = "eof",     [END_IDLE] = "idle",
-        [END_LINGER] = "linger", [END_DRAIN] = "drain", [END_BYTES] = "bytes", [END_ERROR] = "error",
+        [END_NONE] = "none",   [END_NOW] = "now",       [END_EOF] = "eof",
+        [END_IDLE] = "idle",   [END_LINGER] = "linger", [END_DRAIN] = "drain",
+        [END_BYTES] = "bytes", [END_ERROR] = "error",   [END_EXIT] = "exit",
     };
     return names[end];
 }

@@ -34,6 +34,7 @@ struct next {
     int (*accept)(int, struct sockaddr *, socklen_t *);
     int (*accept4)(int, struct sockaddr *, socklen_t *, int);
     int (*connect)(int, const struct sockaddr *, socklen_t);
+    int (*shutdown)(int, int);
     int (*dup)(int);
     int (*dup2)(int, int);
     int (*dup3)(int, int, int);
@@ -64,6 +65,12 @@ struct next {
     FILE *(*popen)(const char *, const char *);
     int (*pclose)(FILE *);
     int (*daemon)(int, int);
+    int (*fclose)(FILE *);
+    FILE *(*freopen)(const char *, const char *, FILE *);
+    FILE *(*freopen64)(const char *, const char *, FILE *);
+    int (*close_range)(unsigned, unsigned, int);
+    void (*closefrom)(int);
+    int (*prctl)(int, ...);
 };
 extern struct next next HIDDEN;
 extern pid_t (*next_vfork)(void) HIDDEN; /* vfork in bare.S jumps through it */
@@ -74,6 +81,7 @@ int bare_close(int fd) HIDDEN;
 /* config.c */
 enum { STEP_LINGER = 1, STEP_SHUTDOWN = 2, STEP_DRAIN = 4 };
 enum { ROLE_ACCEPTED = 1, ROLE_CONNECTED = 2 };
+enum { FAMILY_TCP = 1, FAMILY_UNIX = 2 };
 enum mode { MODE_AUTO, MODE_SYNC, MODE_BACKGROUND };
 enum when { WHEN_ALWAYS, WHEN_PENDING };
 enum abort_policy { ABORT_KEEP, ABORT_LINGER };
@@ -84,11 +92,12 @@ enum abort_policy { ABORT_KEEP, ABORT_LINGER };
 struct config {
     bool on;
     unsigned mode, when, abort;
-    unsigned steps, roles;       /* sets of STEP_ and ROLE_ */
-    int64_t linger, drain, idle; /* ns */
-    uint64_t drain_bytes[3];     /* by role */
-    unsigned max;                /* connections lingering at once */
-    unsigned port_ranges;        /* 0: every port */
+    unsigned shutdown;
+    unsigned steps, roles, families;   /* sets of STEP_, ROLE_ and FAMILY_ */
+    int64_t linger, drain, idle, exit; /* ns */
+    uint64_t drain_bytes[3];           /* by role */
+    unsigned max;                      /* connections lingering at once */
+    unsigned port_ranges;              /* 0: every port */
     struct {
         uint16_t first, last;
     } ports[PORT_RANGES];
@@ -128,8 +137,10 @@ void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
-void descriptor_unepoll(int fd) HIDDEN;
-int descriptor_park(int fd) HIDDEN;
+void descriptor_unepoll(int fd, int flags) HIDDEN;
+int descriptor_out_of_the_way(int fd, enum set) HIDDEN;
+unsigned descriptor_spare(void) HIDDEN;
+void descriptor_give_up(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
 /* verdict.c: may this descriptor linger? */
@@ -146,8 +157,11 @@ enum why {
     WHY_EPOLL
 };
 bool verdict_live(int fd) HIDDEN;
-bool verdict_tcp(int fd) HIDDEN;
+bool verdict_socket(int fd) HIDDEN;
+bool verdict_both_ends(int fd) HIDDEN;
 bool verdict_pending(int fd) HIDDEN;
+bool verdict_finished(int fd) HIDDEN;
+bool verdict_sending(int fd) HIDDEN;
 enum why verdict_rules(int fd, unsigned role) HIDDEN;
 bool verdict_lingers(enum why) HIDDEN;
 const char *verdict_name(enum why) HIDDEN;
@@ -163,7 +177,7 @@ bool holders_shared(int fd) HIDDEN;
 bool holders_register(int fd) HIDDEN;
 void holders_register_all(void) HIDDEN;
 void holders_before_fork(void) HIDDEN;
-void holders_after_fork(pid_t result) HIDDEN;
+bool holders_after_fork(pid_t result) HIDDEN;
 void holders_before_vfork(void) HIDDEN;
 void holders_vfork_ends(void) HIDDEN;
 void holders_exit_vfork(void) HIDDEN;
@@ -173,46 +187,104 @@ void *holders_spawned(uint64_t tag) HIDDEN;
 void holders_pass(int fd) HIDDEN;
 void holders_not_passed(int fd) HIDDEN;
 void holders_receive(int fd, bool peeked) HIDDEN;
+void holders_sandboxed(void) HIDDEN;
 void *holders_settling(int fd) HIDDEN;
 void holders_settled(void *slot, int survivor) HIDDEN;
 
 /* linger.c: the state machine of one lingering connection; knows nothing of hooks */
-enum end { END_NONE, END_NOW, END_EOF, END_IDLE, END_LINGER, END_DRAIN, END_BYTES, END_ERROR };
+enum end { END_NONE, END_NOW, END_EOF, END_IDLE, END_LINGER, END_DRAIN, END_BYTES, END_ERROR, END_EXIT, END_MORE };
 struct lingering {
-    int fd;
-    unsigned role;
+    _Atomic int claim; /* who may touch it: CLAIM_ */
+    int fd;            /* its parked number, or in place the program's own */
+    int number;        /* what the program called it */
+    int epfd;          /* the crowd's that it is in, or -1 */
+    int moved;         /* where it went when its number was given up */
+    int after, before; /* in the crowd's wheel: numbers of other entries, or -1; the crowd's own, like these two: */
+    uint16_t spoke, era;
+    uint8_t role, why;
+    bool deaf;           /* the program did SHUT_RD: see linger.c */
     int64_t began;       /* every bound counts from here */
     int64_t quiet_since; /* the last input, or our data's acknowledgement */
     uint64_t discarded;
 };
+enum { CLAIM_NONE, CLAIM_FREE, CLAIM_TAKEN };
+_Static_assert(sizeof(struct lingering) <= 64, "a lingering connection costs at most 64 bytes");
+
+struct lingering *lingering_at(int fd) HIDDEN; /* descriptors.c has the table; NULL beyond it */
 void linger_prepare(struct lingering *, int fd, unsigned role) HIDDEN;
-enum end linger_discard(struct lingering *) HIDDEN;
-enum end linger_sync(struct lingering *) HIDDEN;
+enum end linger_discard(struct lingering *, bool all) HIDDEN;
+enum end linger_begin(struct lingering *) HIDDEN;
+enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
+enum end linger_sync(struct lingering **) HIDDEN;
+struct lingering *linger_claim(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
+bool linger_shutdown(struct lingering *, bool may_wait) HIDDEN;
 const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;
+
+/* crowd.c: many lingering connections at once, in one thread */
+#define SPOKES 1024 /* of the wheel of deadlines */
+struct crowd {
+    int epfd;
+    uint16_t era; /* which crowd a member's links belong to */
+    _Atomic bool stop;
+    _Atomic unsigned members;
+    void (*done)(struct lingering *, enum end);
+    int64_t turned; /* the last spoke that was looked at, in ticks of the clock */
+    int wheel[SPOKES];
+};
+bool crowd_open(struct crowd *, void (*done)(struct lingering *, enum end)) HIDDEN;
+bool crowd_add(struct crowd *, struct lingering *) HIDDEN;
+void crowd_left(struct crowd *) HIDDEN;
+void crowd_run(struct crowd *, int64_t until) HIDDEN;
+void crowd_end(struct crowd *, enum set in, enum end) HIDDEN;
+
+/* background.c: the thread */
+bool background_take(struct lingering *) HIDDEN;
+bool background_yield(void) HIDDEN;
+void background_moved(struct lingering *) HIDDEN;
+void background_forked(void) HIDDEN;
+void background_wait(int64_t until) HIDDEN;
+void background_stop(void) HIDDEN;
+void background_give_up(int fd) HIDDEN;
 
 /* letgo.c: look, park, close, linger around one real call */
 struct letgo {
     enum { LETGO_NOTHING, LETGO_PLAIN, LETGO_STAYS, LETGO_LINGERS } what;
     bool freed; /* the real call frees the number; otherwise it puts another file under it */
-    int fd, parked, survivor, cancel, saved_errno;
-    unsigned role;
+    int fd, flags, survivor, cancel;
     enum why why;
     enum end end;
     const char *how;
     void *slot;
-    struct lingering lingering;
-    struct sockaddr_storage local, remote; /* for the log only */
+    struct crowd *together;                /* where it waits with others, if it waits */
+    struct lingering *lingering, in_place; /* the first: where its parked number is in the table, or NULL */
 };
+bool letgo_wanted(int fd) HIDDEN;
 bool letgo_begin(struct letgo *, int fd, const char *how, bool freed) HIDDEN; /* false: the number is ours */
 int letgo_end(struct letgo *, int result) HIDDEN;
+void letgo_give_up(int fd) HIDDEN;
+void letgo_forked(void) HIDDEN;
+void letgo_finish(struct lingering *, enum end) HIDDEN;
+
+/* leave.c: many at once */
+void leave_range(unsigned first, unsigned last, const char *how) HIDDEN;
+void leave_process(const char *how) HIDDEN;
+bool leave_shutdown(int fd, int how) HIDDEN;
+
+/* hooks*.c, for each other */
+void after_fork(pid_t result) HIDDEN;
+void ends_by_exit(int status, void *) HIDDEN;
+void ends_by_quick_exit(void) HIDDEN;
+void stdio_flush(void) HIDDEN;
+void sandboxed(void) HIDDEN;
 
 /* report.c */
 void report_init(void) HIDDEN;
 const char *report_program(void) HIDDEN;
-void report_letgo(const struct letgo *) HIDDEN;
-void report_addresses(struct letgo *) HIDDEN;
+void report_connection(int fd, const char *how) HIDDEN;
+void report_moved(int from, int to) HIDDEN;
+void report_letgo(const struct lingering *, enum end) HIDDEN;
 void report_warning(const char *name, const char *value, const char *is_not, const char *accepted,
                     const char *holds) HIDDEN;
 

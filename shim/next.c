@@ -45,6 +45,8 @@ static int bare_connect(int fd, const struct sockaddr *addr, socklen_t len)
     return (int)bare_syscall(SYS_connect, fd, addr, len);
 }
 
+static int bare_shutdown(int fd, int how) { return (int)bare_syscall(SYS_shutdown, fd, how); }
+
 static int bare_dup(int fd) { return (int)bare_syscall(SYS_dup, fd); }
 
 static int bare_dup3(int from, int to, int flags) { return (int)bare_syscall(SYS_dup3, from, to, flags); }
@@ -112,6 +114,7 @@ struct next next = {
     .accept = bare_accept,
     .accept4 = bare_accept4,
     .connect = bare_connect,
+    .shutdown = bare_shutdown,
     .dup = bare_dup,
     .dup2 = bare_dup2,
     .dup3 = bare_dup3,
@@ -175,5 +178,12 @@ void next_bind(void)
     find("popen", &next.popen);
     find("pclose", &next.pclose);
     find("daemon", &next.daemon);
+    find("shutdown", &next.shutdown);
+    find("fclose", &next.fclose);
+    find("freopen", &next.freopen);
+    find("freopen64", &next.freopen64);
+    find("close_range", &next.close_range);
+    find("closefrom", &next.closefrom);
+    find("prctl", &next.prctl);
     atomic_store(&bound, true);
 }

@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -21,6 +22,12 @@
 static char program[64];
 static int log_fd = -1;
 static struct stat log_file;
+
+#define MOST (1 << 20)
+static struct connection {
+    struct sockaddr_in6 local, remote;
+    const char *how;
+} * connections; /* by descriptor; memory only where it is used, and none at all without a log */
 
 struct line {
     size_t length;
@@ -78,16 +85,19 @@ static void put_time(struct line *l)
     put(l, "Z");
 }
 
-static void put_address(struct line *l, const struct sockaddr_storage *address)
+static void put_address(struct line *l, const struct sockaddr_in6 *address)
 {
     const struct sockaddr_in *four = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)address;
     char text[INET6_ADDRSTRLEN] = "?";
-    bool is_six = address->ss_family == AF_INET6;
+    bool is_six = address->sin6_family == AF_INET6;
     if (is_six)
-        inet_ntop(AF_INET6, &six->sin6_addr, text, sizeof text);
-    else if (address->ss_family == AF_INET)
+        inet_ntop(AF_INET6, &address->sin6_addr, text, sizeof text);
+    else if (address->sin6_family == AF_INET)
         inet_ntop(AF_INET, &four->sin_addr, text, sizeof text);
+    if (address->sin6_family == AF_UNIX) {
+        put(l, "unix");
+        return;
+    }
     put(l, is_six ? "[" : "");
     put(l, text);
     put(l, is_six ? "]:" : ":");
@@ -167,36 +177,46 @@ void report_init(void)
     } else {
         int fd = (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
                                    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-        log_fd = fd < 0 ? -1 : descriptor_park(fd);
+        log_fd = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS);
         if (fd < 0)
             report_warning("LINGERCLOSE_LOG", config.log, "a file that can be opened for writing",
                            "off, stderr or a path that starts with /", "off");
         else
             bare_close(fd);
-        set_drop(PARKED, log_fd);
-        set_put(OURS, log_fd);
     }
     if (log_fd < 0 || fstat(log_fd, &log_file))
-        config.log = NULL;
-}
-
-/* At the start: a connection that is over has no remote address any more (ENOTCONN). */
-void report_addresses(struct letgo *l)
-{
-    socklen_t length = sizeof l->local;
-    if (!config.log)
         return;
-    l->local.ss_family = l->remote.ss_family = AF_UNSPEC;
-    getsockname(l->fd, (struct sockaddr *)&l->local, &length);
-    length = sizeof l->remote;
-    getpeername(l->fd, (struct sockaddr *)&l->remote, &length);
+    void *p = mmap(NULL, MOST * sizeof *connections, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    connections = p == MAP_FAILED ? NULL : p;
 }
 
-void report_letgo(const struct letgo *l)
+/* Where a connection is noted while it goes: by its number, and by its parked number later. At the start, since one that
+   is over has no remote address any more (ENOTCONN). */
+void report_connection(int fd, const char *how)
+{
+    if (!connections || fd >= MOST)
+        return;
+    struct connection *c = &connections[fd];
+    socklen_t length = sizeof c->local;
+    *c = (struct connection){.how = how};
+    getsockname(fd, (struct sockaddr *)&c->local, &length);
+    length = sizeof c->remote;
+    getpeername(fd, (struct sockaddr *)&c->remote, &length);
+}
+
+void report_moved(int from, int to)
+{
+    if (connections && from < MOST && to < MOST)
+        connections[to] = connections[from];
+}
+
+void report_letgo(const struct lingering *l, enum end end)
 {
     struct line line = {0};
-    if (!config.log || !same_file(log_fd, &log_file))
+    if (!connections || l->fd >= MOST || !same_file(log_fd, &log_file))
         return;
+    const struct connection *c = &connections[l->fd];
     bool lingers = verdict_lingers(l->why);
     put(&line, "time=");
     put_time(&line);
@@ -205,20 +225,20 @@ void report_letgo(const struct letgo *l)
     put(&line, " program=");
     put(&line, program);
     put(&line, " fd=");
-    put_number(&line, (uint64_t)l->fd, 0);
+    put_number(&line, (uint64_t)l->number, 0);
     put(&line, " local=");
-    put_address(&line, &l->local);
+    put_address(&line, &c->local);
     put(&line, " remote=");
-    put_address(&line, &l->remote);
+    put_address(&line, &c->remote);
     put(&line, " how=");
-    put(&line, l->how);
+    put(&line, c->how);
     put(&line, lingers ? " decided=linger why=" : " decided=close why=");
     put(&line, verdict_name(l->why));
     put(&line, " end=");
-    put(&line, linger_end_name(lingers ? l->end : END_NONE));
+    put(&line, linger_end_name(lingers ? end : END_NONE));
     put(&line, " bytes=");
-    put_number(&line, l->lingering.discarded, 0);
+    put_number(&line, l->discarded, 0);
     put(&line, " ms=");
-    put_number(&line, lingers ? (uint64_t)((now() - l->lingering.began) / MS) : 0, 0);
+    put_number(&line, lingers ? (uint64_t)((now() - l->began) / MS) : 0, 0);
     write_line(log_fd, &line);
 }

@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/un.h>
 
 /* tcpi_state is the first byte of struct tcp_info (tcp(7), TCP_INFO); a short buffer is filled as far as it goes.
    Anything that is no TCP or MPTCP socket refuses the question: that is the one extra system call of a file's close. */
@@ -17,7 +18,25 @@ static int tcp_state(int fd)
     return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) ? -1 : state;
 }
 
-bool verdict_tcp(int fd) { return tcp_state(fd) >= 0; }
+static bool unix_stream(int fd)
+{
+    int domain = 0, type = 0;
+    socklen_t length = sizeof domain;
+    return config.families & FAMILY_UNIX && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) &&
+           domain == AF_UNIX && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) && type == SOCK_STREAM;
+}
+
+/* Of a family that we look after. */
+bool verdict_socket(int fd) { return tcp_state(fd) >= 0 || unix_stream(fd); }
+
+/* AF_UNIX has the same fault (unix_release_sock() sends ECONNRESET where input is unread). Only where a hook has seen
+   it come: a socketpair is a pipe between parent and child more often than a connection. */
+static bool unix_live(int fd)
+{
+    struct sockaddr_storage peer;
+    socklen_t length = sizeof peer;
+    return set_has(KNOWN, fd) && unix_stream(fd) && !getpeername(fd, (struct sockaddr *)&peer, &length);
+}
 
 /*
  * A live connection: its close can send RST in place of what is still to be sent (tcp_close() in net/ipv4/tcp.c resets
@@ -35,7 +54,38 @@ bool verdict_live(int fd)
     case TCP_CLOSING:
         return true;
     }
-    return false; /* listening, connecting, dead */
+    return config.families & FAMILY_UNIX && unix_live(fd); /* else it is listening, connecting, dead or no socket */
+}
+
+/* Is the other end a socket of this very process (a test's, a program's wake-up connection)? Its port tells. */
+bool verdict_both_ends(int fd)
+{
+    struct sockaddr_in6 peer = {0}, local;
+    socklen_t length = sizeof peer;
+    int looked = 0, other = -1;
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) || peer.sin6_family == AF_UNIX)
+        return false;
+    while (looked++ < 64 && (other = set_next(KNOWN, other)) >= 0) {
+        length = sizeof local;
+        if (!getsockname(other, (struct sockaddr *)&local, &length) && local.sin6_port == peer.sin6_port &&
+            local.sin6_family == peer.sin6_family)
+            return true;
+    }
+    return false;
+}
+
+/* Has the peer sent its FIN? recv gives 0 also after the program's own SHUT_RD. */
+bool verdict_finished(int fd)
+{
+    int state = tcp_state(fd); /* AF_UNIX: none, and there recv's 0 is the peer's end */
+    return state != TCP_ESTABLISHED && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2;
+}
+
+/* Is our own FIN still to come? */
+bool verdict_sending(int fd)
+{
+    int state = tcp_state(fd);
+    return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
 }
 
 /* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. */

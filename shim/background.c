@@ -1,0 +1,187 @@
+/*
+ * The thread that lingers for a program that must not wait: an event loop's close returns at once.
+ *
+ * It is made on first need and ends shortly after the last connection, so that daemons may fork, drop privileges or
+ * unshare with one thread before and after. It has a small stack, blocks all signals and takes no lock of ours. The
+ * hand-over is crowd_add: one epoll_ctl. Making the thread is the exception: pthread_create allocates. (A bare clone
+ * would not; but glibc's setuid must reach every thread, or ours would keep root's credentials.)
+ *
+ * A forked child has none: it closes the parked numbers it inherited (holders.c) and starts its own.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOITER 500 /* ms that the thread stays without work */
+
+enum { CLOSED, OPENING, OPEN };
+static _Atomic int set_state;   /* of the crowd's epoll set */
+static _Atomic bool running;    /* a thread runs the crowd, or is being made */
+static _Atomic pid_t thread_id; /* of the last one; 0: it has not begun */
+static struct crowd crowd;
+
+static bool open_set(void)
+{
+    int closed = CLOSED;
+    if (!atomic_compare_exchange_strong(&set_state, &closed, OPENING))
+        return closed == OPEN;
+    bool open = crowd_open(&crowd, letgo_finish);
+    int high = open ? descriptor_out_of_the_way(crowd.epfd, OURS) : -1;
+    if (high >= 0) {
+        bare_close(crowd.epfd);
+        crowd.epfd = high;
+    }
+    atomic_store(&set_state, open ? OPEN : CLOSED);
+    return open;
+}
+
+/* Gives the crowd up if nobody has come meanwhile. */
+static bool may_end(void)
+{
+    bool no = false;
+    atomic_store(&running, false);
+    return atomic_load(&crowd.stop) || !atomic_load(&crowd.members) ||
+           !atomic_compare_exchange_strong(&running, &no, true);
+}
+
+static void *run(void *unused)
+{
+    bare_syscall(SYS_prctl, PR_SET_NAME, "lingerclose", 0, 0, 0);
+    atomic_store(&thread_id, (pid_t)bare_syscall(SYS_gettid));
+    do {
+        struct pollfd p = {.fd = crowd.epfd, .events = POLLIN};
+        do
+            crowd_run(&crowd, INT64_MAX);
+        while (!atomic_load(&crowd.stop) && poll(&p, 1, LOITER) > 0);
+    } while (!may_end());
+    return unused;
+}
+
+static bool start_thread(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    if (pthread_attr_init(&attributes))
+        return false;
+    atomic_store(&thread_id, 0);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + (64 << 10));
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    int error = pthread_create(&thread, &attributes, run, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return !error;
+}
+
+/* false: it could not be taken, and is as it was. */
+bool background_take(struct lingering *l)
+{
+    bool no = false;
+    if (!open_set() || !crowd_add(&crowd, l))
+        return false;
+    if (!atomic_compare_exchange_strong(&running, &no, true) || start_thread())
+        return true;
+    atomic_store(&running, false); /* RLIMIT_NPROC, a sandbox: nobody waits, then */
+    crowd_end(&crowd, PARKED, END_NOW);
+    return true;
+}
+
+/* EMFILE met the program, and some of what it lacks is ours: true if a descriptor is free now. */
+bool background_yield(void)
+{
+    int saved = errno;
+    bool freed = false;
+    for (int fd = -1; !freed && atomic_load(&set_state) == OPEN && (fd = set_next(PARKED, fd)) >= 0;) {
+        struct lingering *l = lingering_at(fd);
+        int free = CLAIM_FREE;
+        if (l && l->epfd == crowd.epfd && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
+            letgo_finish(l, END_NOW);
+            crowd_left(&crowd);
+            freed = true;
+        }
+    }
+    errno = saved;
+    return freed;
+}
+
+/* What lingered under a number that the program wants (dup2) goes on under another. */
+void background_moved(struct lingering *l)
+{
+    if (!crowd_add(&crowd, l))
+        letgo_finish(l, END_NOW);
+    crowd_left(&crowd);
+}
+
+/* In the child: the set is the parent's, and so were its members. */
+void background_forked(void)
+{
+    if (atomic_load(&set_state) == OPEN) {
+        set_drop(OURS, crowd.epfd);
+        bare_close(crowd.epfd);
+    }
+    atomic_store(&set_state, CLOSED);
+    atomic_store(&running, false);
+    atomic_store(&thread_id, 0);
+}
+
+/* The process ends: until nobody lingers any more, or the time is up. */
+void background_wait(int64_t until)
+{
+    unsigned members;
+    while (atomic_load(&running) && (members = atomic_load(&crowd.members))) {
+        int64_t left = until - now();
+        if (left <= 0)
+            break;
+        struct timespec t = {left / 1000000000, left % 1000000000};
+        bare_syscall(SYS_futex, &crowd.members, FUTEX_WAIT_PRIVATE, members, &t, NULL, 0);
+    }
+}
+
+/* Is the thread still to be reckoned with? */
+static bool alive(void)
+{
+    pid_t thread = atomic_load(&thread_id);
+    return thread ? !bare_syscall(SYS_tgkill, getpid(), thread, 0) : atomic_load(&running);
+}
+
+/* Before something that our thread must not live to see, such as a sandbox for all threads. An eventfd that is ready from
+   the start wakes it; what still lingers is cut short. */
+void background_stop(void)
+{
+    struct lingering wake = {.fd = (int)bare_syscall(SYS_eventfd2, 1, EFD_CLOEXEC)};
+    struct timespec ms = {.tv_nsec = 1000000};
+    int saved = errno;
+    if (atomic_load(&set_state) == OPEN) {
+        atomic_store(&crowd.stop, true);
+        crowd_add(&crowd, &wake);
+        for (int i = 0; i < 1000 && alive(); i++)
+            nanosleep(&ms, NULL);
+        crowd_end(&crowd, PARKED, END_NOW);
+        set_drop(OURS, crowd.epfd);
+        bare_close(crowd.epfd);
+        atomic_store(&set_state, CLOSED);
+    }
+    bare_close(wake.fd);
+    errno = saved;
+}
+
+/* The program wants the number of our epoll set (dup2). */
+void background_give_up(int fd)
+{
+    if (atomic_load(&set_state) == OPEN && crowd.epfd == fd)
+        background_stop();
+}

@@ -1,0 +1,159 @@
+/*
+ * Many lingering connections in one thread: the background's, or those of a process that exits.
+ *
+ * Edge-triggered epoll wakes us when input comes and at the very moment when our FIN is acknowledged (that is a change of
+ * state, and the socket counts as writable by then). Deadlines sit in a wheel: each connection hangs in the spoke of its
+ * next deadline, so a wake-up touches those whose time has come and no others. A deadline beyond the wheel's reach is
+ * looked at again when the wheel has come round.
+ *
+ * Only the thread that runs a crowd touches the wheel and the links of its members. crowd_add may be called by any other,
+ * in a signal handler too: it is one epoll_ctl, and the new member's first event is how the thread hears of it.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+
+#define MS INT64_C(1000000)
+#define TICK (32 * MS)
+
+bool crowd_open(struct crowd *c, void (*done)(struct lingering *, enum end))
+{
+    static _Atomic uint16_t eras;
+    memset(c->wheel, 0xff, sizeof c->wheel); /* -1 in each */
+    do
+        c->era = (uint16_t)(atomic_fetch_add(&eras, 1) + 1);
+    while (c->era == 0);
+    atomic_store(&c->members, 0);
+    atomic_store(&c->stop, false);
+    c->done = done;
+    c->turned = now() / TICK;
+    c->epfd = (int)bare_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+    return c->epfd >= 0;
+}
+
+static void take_off(struct crowd *c, struct lingering *l)
+{
+    if (l->era != c->era)
+        return;
+    if (l->before >= 0)
+        lingering_at(l->before)->after = l->after;
+    else
+        c->wheel[l->spoke] = l->after;
+    if (l->after >= 0)
+        lingering_at(l->after)->before = l->before;
+    l->era = 0;
+}
+
+static void hang(struct crowd *c, struct lingering *l, int64_t deadline)
+{
+    int64_t tick = (deadline + TICK - 1) / TICK;
+    if (tick <= c->turned)
+        tick = c->turned + 1;
+    if (tick >= c->turned + SPOKES)
+        tick = c->turned + SPOKES - 1;
+    l->spoke = (uint16_t)(tick % SPOKES);
+    l->before = -1;
+    l->after = c->wheel[l->spoke];
+    if (l->after >= 0)
+        lingering_at(l->after)->before = l->fd;
+    c->wheel[l->spoke] = l->fd;
+    l->era = c->era;
+}
+
+/* false: not taken; nothing has changed. A number whose entry still hangs in another wheel (it was given up there, and
+   that thread has not noticed yet) cannot be taken. */
+bool crowd_add(struct crowd *c, struct lingering *l)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = l->fd};
+    if (l->era && l->era != c->era)
+        return false;
+    l->epfd = c->epfd;
+    atomic_fetch_add(&c->members, 1);
+    if (!bare_syscall(SYS_epoll_ctl, c->epfd, EPOLL_CTL_ADD, l->fd, &e))
+        return true;
+    crowd_left(c);
+    return false;
+}
+
+/* One member fewer; the last one wakes whoever waits for that (background_wait). */
+void crowd_left(struct crowd *c)
+{
+    if (atomic_fetch_sub(&c->members, 1) == 1)
+        bare_syscall(SYS_futex, &c->members, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void visit(struct crowd *c, int fd)
+{
+    struct lingering *l = lingering_at(fd);
+    int64_t next = 0;
+    int free = CLAIM_FREE;
+    if (!l)
+        return;
+    take_off(c, l);
+    if (l->epfd != c->epfd || !atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+        return; /* its number was given up: it is over, or comes under another */
+    enum end end = linger_step(l, false, &next);
+    if (end && end != END_MORE) {
+        c->done(l, end);
+        crowd_left(c);
+        return;
+    }
+    hang(c, l, next);
+    atomic_store(&l->claim, CLAIM_FREE);
+}
+
+static void turn(struct crowd *c)
+{
+    int64_t t = now() / TICK;
+    if (t - c->turned > SPOKES)
+        c->turned = t - SPOKES;
+    while (c->turned < t) {
+        int *spoke = &c->wheel[++c->turned % SPOKES], fd;
+        while ((fd = *spoke) >= 0) {
+            visit(c, fd); /* hangs it elsewhere, if at all */
+            if (*spoke == fd)
+                *spoke = -1;
+        }
+    }
+}
+
+/* How long until a spoke has somebody, in ms. */
+static int rest(const struct crowd *c, int64_t until)
+{
+    int64_t t = now(), tick = c->turned + 1;
+    while (tick < c->turned + SPOKES && c->wheel[tick % SPOKES] < 0)
+        tick++;
+    int64_t wake = tick * TICK < until ? tick * TICK : until;
+    return wake > t ? (int)((wake - t + MS - 1) / MS) : 0;
+}
+
+/* Until nobody is left, the time is up or it is told to stop. */
+void crowd_run(struct crowd *c, int64_t until)
+{
+    struct epoll_event events[64];
+    while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until) {
+        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, 64, rest(c, until), NULL, 8);
+        for (long i = 0; i < n; i++)
+            visit(c, events[i].data.fd);
+        turn(c);
+    }
+}
+
+/* What is still there is cut short: its FIN is out, and the close that follows sends what is left. */
+void crowd_end(struct crowd *c, enum set in, enum end end)
+{
+    for (int fd = -1; (fd = set_next(in, fd)) >= 0;) {
+        struct lingering *l = lingering_at(fd);
+        int free = CLAIM_FREE;
+        if (l && l->epfd == c->epfd && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
+            c->done(l, end);
+            crowd_left(c);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+/*
+ * The hooks of ranges, of the process's end, of shutdown and of sandboxes.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* The range without our own numbers in it: the program must not end what lingers. The last piece is the program's own
+   call, so its end and its result are as they would be. */
+static int close_pieces(unsigned first, unsigned last, int flags, int (*real)(unsigned, unsigned, int))
+{
+    for (int ours = (int)first - 1;;) {
+        int parked = set_next(PARKED, ours), other = set_next(OURS, ours);
+        ours = parked < 0 || (other >= 0 && other < parked) ? other : parked;
+        if (ours < 0 || (unsigned)ours > last)
+            return first <= last ? real(first, last, flags) : 0;
+        if ((unsigned)ours > first && real(first, (unsigned)ours - 1, flags) < 0)
+            return -1;
+        first = (unsigned)ours + 1;
+    }
+}
+
+static bool ours(void) { return config.on && getpid() == owner; }
+
+EXPORT int close_range(unsigned int first, unsigned int last, int flags)
+{
+    next_bind();
+    if (!ours() || first > last || flags & ~CLOSE_RANGE_UNSHARE)
+        return next.close_range(first, last, flags);
+    leave_range(first, last, "close_range");
+    return close_pieces(first, last, flags, next.close_range);
+}
+
+static int close_from(unsigned first, unsigned last, int flags)
+{
+    if (last == ~0U)
+        next.closefrom((int)first);
+    else
+        next.close_range(first, last, flags);
+    return 0;
+}
+
+EXPORT void closefrom(int first)
+{
+    next_bind();
+    if (!ours()) {
+        next.closefrom(first);
+        return;
+    }
+    unsigned from = first < 0 ? 0 : (unsigned)first;
+    leave_range(from, ~0U, "closefrom");
+    close_pieces(from, ~0U, 0, close_from);
+}
+
+/* ---- the process's end ---- */
+
+/* exit(3) and return from main: registered with on_exit by our constructor, before anything else was, so it runs after
+   every handler and destructor of the program; only stdio's flush is still to come. */
+void ends_by_exit(int status, void *unused)
+{
+    (void)status, (void)unused;
+    if (ours()) {
+        stdio_flush();
+        leave_process("exit");
+    }
+}
+
+void ends_by_quick_exit(void) { leave_process("quick_exit"); }
+
+EXPORT void _exit(int status)
+{
+    if (config.on) {
+        holders_exit_vfork();
+        leave_process("_exit");
+    }
+    next._exit(status);
+    __builtin_unreachable();
+}
+
+EXPORT void _Exit(int status) { _exit(status); }
+
+/* ---- shutdown ---- */
+
+EXPORT int shutdown(int fd, int how)
+{
+    bool over = leave_shutdown(fd, how);
+    int saved = errno;
+    int result = next.shutdown(fd, how);
+    if (result == 0 || !over || errno != ENOTCONN)
+        return result;
+    errno = saved;
+    return 0;
+}
+
+/* ---- sandboxes ---- */
+
+/*
+ * A filter that the program installs may kill it for a system call that it would not make itself: from now on, in this
+ * process and those that it forks, there are only the real calls. (A filter that was there before us is a container's,
+ * and allows what a program may want.) Our locks stay: the kernel drops them when the connections go.
+ */
+void sandboxed(void)
+{
+    if (!ours())
+        return;
+    background_stop();
+    holders_sandboxed();
+    config.on = false;
+}
+
+EXPORT int prctl(int option, ...)
+{
+    unsigned long a[4];
+    va_list ap;
+    va_start(ap, option);
+    for (int i = 0; i < 4; i++)
+        a[i] = va_arg(ap, unsigned long);
+    va_end(ap);
+    next_bind();
+    if (option == PR_SET_SECCOMP)
+        sandboxed();
+    return next.prctl(option, a[0], a[1], a[2], a[3]);
+}

@@ -1,0 +1,138 @@
+/*
+ * Other ways out than one descriptor's close: a range of them, the process's end, shutdown(2).
+ *
+ * Several connections linger together, under one bound, in a crowd that lives on this thread's stack.
+ */
+#include "lingerclose.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/single_threaded.h>
+#include <unistd.h>
+
+/*
+ * close_range and closefrom: each connection in the range takes the four steps, one after the other but for the waiting,
+ * which is together. All of the range is to be closed anyway, so closing these early changes nothing.
+ */
+void leave_range(unsigned first, unsigned last, const char *how)
+{
+    struct crowd crowd = {.epfd = -1};
+    int saved = errno;
+    if (!config.on || getpid() != owner)
+        return;
+    for (int fd = (int)first - 1; (fd = set_next(KNOWN, fd)) >= 0 && (unsigned)fd <= last;) {
+        struct letgo l;
+        if (!letgo_begin(&l, fd, how, true) || l.what == LETGO_NOTHING)
+            continue;
+        l.together = &crowd;
+        letgo_end(&l, bare_close(fd));
+    }
+    if (crowd.epfd >= 0) {
+        crowd_run(&crowd, INT64_MAX);
+        bare_close(crowd.epfd);
+    }
+    errno = saved;
+}
+
+/* The connection stays under its number, which the kernel closes with the process. */
+static void linger_at_exit(struct crowd *c, int fd, enum why why, unsigned role)
+{
+    struct lingering *l = lingering_at(fd);
+    linger_prepare(l, fd, role);
+    l->why = (uint8_t)why;
+    descriptor_unepoll(fd, 0);
+    enum end end = linger_begin(l);
+    if (end || !crowd_add(c, l))
+        letgo_finish(l, end ? end : linger_now(l));
+}
+
+static void look_at_exit(struct crowd *c, int fd, const char *how)
+{
+    unsigned role = set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED;
+    if (!verdict_live(fd))
+        return;
+    report_connection(fd, how);
+    enum why why = holders_sibling(fd) >= 0 ? WHY_HELD : verdict_rules(fd, role);
+    if (verdict_lingers(why) && !holders_alone(fd))
+        why = WHY_HELD;
+    if (why == WHY_PENDING && !verdict_pending(fd))
+        why = WHY_IDLE;
+    if (verdict_lingers(why)) {
+        linger_at_exit(c, fd, why, role);
+        return;
+    }
+    struct lingering none = {.fd = fd, .number = fd, .why = (uint8_t)why};
+    report_letgo(&none, END_NONE);
+}
+
+/*
+ * The process ends, and the kernel would close all it has. What lingers in the background shares the bound. Another
+ * thread that writes to a connection whose FIN we have sent must not kill the process: it is dying of its own will, with
+ * its own exit status.
+ */
+void leave_process(const char *how)
+{
+    static _Atomic bool leaving;
+    struct crowd crowd;
+    int64_t until = now() + config.exit;
+    int saved = errno;
+    if (!config.on || config.exit == 0 || getpid() != owner || atomic_exchange(&leaving, true))
+        return;
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    if (set_next(KNOWN, -1) >= 0 && crowd_open(&crowd, letgo_finish)) {
+        struct sigaction pipe;
+        if (!sigaction(SIGPIPE, NULL, &pipe) && pipe.sa_handler == SIG_DFL)
+            signal(SIGPIPE, SIG_IGN);
+        for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
+            look_at_exit(&crowd, fd, how);
+        crowd_run(&crowd, until);
+        crowd_end(&crowd, KNOWN, END_EXIT);
+        bare_close(crowd.epfd);
+    }
+    background_wait(until);
+    pthread_setcancelstate(state, NULL);
+    errno = saved;
+}
+
+/* Only ours, and in nobody else's hands? shutdown acts on the connection, whoever else holds it. Ends registered again if
+   not: nothing is closed here. */
+static bool ours_alone(int fd)
+{
+    unsigned role = set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED;
+    bool alone = verdict_lingers(verdict_rules(fd, role)) && holders_sibling(fd) < 0 && holders_alone(fd);
+    set_drop(CLOSING, fd);
+    if (holders_shared(fd))
+        holders_register(fd);
+    return alone;
+}
+
+/*
+ * shutdown(SHUT_RDWR) makes the socket deaf and sends FIN in one: the peer's next byte is answered with RST, before any
+ * close (linger.c tells why). So FIN goes first, then the drain, and only then what was asked. Waiting for the drain is
+ * only for a program that waits by its own choice (a blocking socket) and cannot be waiting for this very call to wake
+ * another thread. Elsewhere what is unread already is discarded, and nothing waits.
+ *
+ * true: done as asked; the connection is over, and the kernel would say ENOTCONN.
+ */
+bool leave_shutdown(int fd, int how)
+{
+    struct lingering here;
+    int saved = errno, state;
+    bool over = false;
+    if ((how != SHUT_RD && how != SHUT_RDWR) || !config.on || !config.shutdown || !letgo_wanted(fd) || !ours_alone(fd))
+        return false;
+    pthread_testcancel();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    linger_prepare(&here, fd, set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED);
+    if (how == SHUT_RDWR)
+        over = linger_shutdown(&here, __libc_single_threaded);
+    else
+        linger_discard(&here, false);
+    pthread_setcancelstate(state, NULL);
+    errno = saved;
+    return over;
+}
