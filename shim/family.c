@@ -11,6 +11,7 @@ static struct family {
     _Atomic uint32_t event;      /* the last number given */
     _Atomic uint32_t generation; /* moves whenever a promise is made: was there one between two readings? */
     _Atomic uint32_t top;        /* no slot at or above it is taken */
+    _Atomic bool taken;          /* somebody takes descriptors without asking (pidfd_getfd) */
     _Atomic uint32_t refused;    /* connections that came before this event are in doubt for good */
     struct slot slots[SLOTS];
 } * family;
@@ -49,11 +50,19 @@ void family_refuse(void)
 
 bool family_refused(uint32_t born) { return family && born < atomic_load(&family->refused); }
 
+void family_mark_taken(void)
+{
+    if (family_init())
+        atomic_store(&family->taken, true);
+}
+
+bool family_taken(void) { return family && atomic_load(&family->taken); }
+
 static enum promise kind_of(uint64_t state) { return (enum promise)(uint32_t)state; }
 static uint32_t event_of(uint64_t state) { return (uint32_t)(state >> 32); }
 
 /* A slot becomes visible last, as a whole. NULL: all are taken, or there is no memory; then doubt stays. */
-struct slot *family_take(enum promise kind, uint32_t event, uint64_t tag)
+struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, uint64_t tag)
 {
     for (uint32_t i = 0; family && i < SLOTS; i++) {
         struct slot *s = &family->slots[i];
@@ -62,7 +71,7 @@ struct slot *family_take(enum promise kind, uint32_t event, uint64_t tag)
         if (!atomic_compare_exchange_strong(&s->state, &free, FILLING))
             continue;
         atomic_store(&s->maker, family_me);
-        atomic_store(&s->pending, CHILD | PARENT);
+        atomic_store(&s->pending, pending);
         atomic_store(&s->child, 0);
         atomic_store(&s->tag, tag);
         while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
@@ -111,21 +120,34 @@ static bool gone(pid_t child)
     return gone;
 }
 
-/* Our own newborn child certainly holds what we held. Somebody else's may or may not: it will have settled in a moment. */
-static enum slots_say newborn_says(const struct slot *s, uint32_t event)
+/* Our own newborn child certainly holds what we had before it; unless another thread has not forked it yet, or the
+   connection came while it did. Of somebody else's child we do not know. In a moment all these will have settled. */
+static enum slots_say newborn_says(const struct slot *s, uint32_t event, const struct question *q)
 {
     uint32_t pending = atomic_load(&s->pending);
     if (atomic_load(&s->maker) == family_me)
-        return pending & CHILD ? SOMEBODY : NOBODY;
+        return !(pending & CHILD) ? NOBODY : pending & PARENT || event == q->born ? UNSETTLED : SOMEBODY;
     if (event == family_me) /* our own birth: what does the parent still have to lock? */
         return pending & PARENT ? UNSETTLED : NOBODY;
     return pending ? UNSETTLED : NOBODY;
 }
 
-static enum slots_say slot_says(struct slot *s, uint32_t born, uint64_t cookie)
+static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct question *q)
+{
+    if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
+        atomic_compare_exchange_strong(&s->state, &state, FREE);
+        return NOBODY;
+    }
+    uint32_t pending = atomic_load(&s->pending);
+    if (q->cloexec && !(pending & CLOEXEC_TOO))
+        return NOBODY;
+    return pending & PARENT ? UNSETTLED : SOMEBODY;
+}
+
+static enum slots_say slot_says(struct slot *s, const struct question *q)
 {
     uint64_t state = atomic_load(&s->state);
-    bool later = event_of(state) >= born;
+    bool later = event_of(state) >= q->born;
     switch (kind_of(state)) {
     case FREE:
     case FILLING: /* its maker has not done yet what it promises */
@@ -133,27 +155,23 @@ static enum slots_say slot_says(struct slot *s, uint32_t born, uint64_t cookie)
     case NEWBORN:
         if (debug_mutant("one-counter"))
             return SOMEBODY;
-        return later ? newborn_says(s, event_of(state)) : NOBODY;
+        return later ? newborn_says(s, event_of(state), q) : NOBODY;
     case SPAWNED:
-        if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
-            atomic_compare_exchange_strong(&s->state, &state, FREE);
-            return NOBODY;
-        }
-        return later ? SOMEBODY : NOBODY;
+        return later ? spawned_says(s, state, q) : NOBODY;
     case SETTLING:
-        return atomic_load(&s->tag) == cookie ? UNSETTLED : NOBODY;
+        return atomic_load(&s->tag) == q->cookie ? UNSETTLED : NOBODY;
     case INFLIGHT:
-        return atomic_load(&s->tag) == cookie ? SOMEBODY : NOBODY;
+        return atomic_load(&s->tag) == q->cookie ? SOMEBODY : NOBODY;
     }
     return NOBODY;
 }
 
-enum slots_say family_ask(uint32_t born, uint64_t cookie)
+enum slots_say family_ask(const struct question *q)
 {
     enum slots_say answer = NOBODY;
     uint32_t top = family ? atomic_load(&family->top) : 0;
     for (uint32_t i = 0; i < top && answer != SOMEBODY; i++) {
-        enum slots_say says = slot_says(&family->slots[i], born, cookie);
+        enum slots_say says = slot_says(&family->slots[i], q);
         if (says > answer)
             answer = says;
     }

@@ -2,8 +2,8 @@
  * family.c: the memory that a process shares with the processes it forks, and they with theirs. A record lock says "this
  * process holds the connection"; a slot is a promise for the moments when a holder cannot show its lock:
  *
- *   NEWBORN   a fork or vfork whose child has not taken its locks yet (CHILD), or whose parent has not yet locked what
- *             other threads opened meanwhile (PARENT)
+ *   NEWBORN   a fork or vfork whose child has not taken its locks yet (CHILD), or whose parent is still at it, and has not
+ *             yet locked what other threads opened meanwhile (PARENT)
  *   SPAWNED   a posix_spawn, system or popen child: it may hold what its parent held, without a lock, while it lives
  *   SETTLING  a process closes one of several descriptors of a connection, which drops its lock, and will take it again
  *   INFLIGHT  a connection is being passed (SCM_RIGHTS), and its receiver has not locked it yet
@@ -18,28 +18,36 @@
 #include <stdatomic.h>
 
 enum promise { FREE, FILLING, NEWBORN, SPAWNED, SETTLING, INFLIGHT };
-enum { CHILD = 1, PARENT = 2 };
+enum { CHILD = 1, PARENT = 2, CLOEXEC_TOO = 4 };
 
 struct slot {
     _Atomic uint64_t state;   /* event << 32 | kind: connections that came after the event have nothing to do with it */
     _Atomic uint32_t maker;   /* which process of the family: its own birth event, 0 for the first */
-    _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both */
+    _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
     _Atomic int child;        /* SPAWNED: the process; 0: not known (yet) */
     _Atomic uint64_t tag;     /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
 };
 
-enum slots_say { NOBODY, UNSETTLED, SOMEBODY }; /* of one connection */
+/* What is asked of one connection. */
+struct question {
+    uint64_t cookie;
+    uint32_t born;
+    bool cloexec; /* it does not pass an exec, unless file actions gave the child a copy */
+};
+enum slots_say { NOBODY, UNSETTLED, SOMEBODY };
 
 extern uint32_t family_me HIDDEN; /* this process's birth event */
 
 bool family_init(void) HIDDEN;
 uint32_t family_event(void) HIDDEN;
 uint32_t family_generation(void) HIDDEN;
-struct slot *family_take(enum promise, uint32_t event, uint64_t tag) HIDDEN;
+struct slot *family_take(enum promise, uint32_t event, uint32_t pending, uint64_t tag) HIDDEN;
 void family_free(struct slot *) HIDDEN;
 void family_done(struct slot *, uint32_t event, uint32_t who) HIDDEN;
 struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;
-enum slots_say family_ask(uint32_t born, uint64_t cookie) HIDDEN;
+enum slots_say family_ask(const struct question *) HIDDEN;
+void family_mark_taken(void) HIDDEN;
+bool family_taken(void) HIDDEN;
 void family_refuse(void) HIDDEN;
 bool family_refused(uint32_t born) HIDDEN;
 

@@ -57,19 +57,16 @@ static void refuse(void)
     family_refuse();
 }
 
+/*
+ * The birth of a connection is the last sharing before a hook saw it, not before the kernel made it: a child forked in
+ * between by another thread has it, but nothing in that child can know of it.
+ */
 uint32_t holders_birth(void) { return atomic_load(&shares); }
-
-/* If another thread shared while the call that opened fd was under way, the child may have it. */
-void holders_noted(int fd, uint32_t born)
-{
-    if (born != atomic_load(&shares))
-        holders_register(fd);
-}
 
 bool holders_shared(int fd)
 {
     struct descriptor *d = descriptor(fd);
-    return !d || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares);
+    return !d || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares) || family_taken();
 }
 
 /* Takes our lock, anew each time: any close inside libc of another descriptor of this connection has dropped it. An
@@ -90,10 +87,12 @@ bool holders_register(int fd)
     return false;
 }
 
+/* But what another thread is closing has left, and must not be locked again: our child would look, find us, and close
+   plainly, as we do because of the child. */
 static void register_since(uint32_t event)
 {
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
-        if (atomic_load(&descriptor(fd)->born) >= event)
+        if (!set_has(CLOSING, fd) && atomic_load(&descriptor(fd)->born) >= event)
             holders_register(fd);
 }
 
@@ -102,20 +101,21 @@ void holders_register_all(void) { register_since(0); }
 /* ---- in this process ---- */
 
 /* Another descriptor of this process on the same connection, or -1. Our own is marked first and the others are read
-   then: of two threads that close two dups at once at least one finds none. The kernel's answer counts. */
+   then: of two threads that close two dups at once at least one finds none. (What has been forgotten since we read the
+   set has lost DUPED first, CLOSING last.) The kernel's answer counts. */
 int holders_sibling(int fd)
 {
     uint64_t cookie = set_has(DUPED, fd) ? cookie_of(fd) : 0;
     set_put(CLOSING, fd);
     for (int other = -1; cookie && (other = set_next(DUPED, other)) >= 0;)
-        if (other != fd && !set_has(CLOSING, other) && cookie_of(other) == cookie)
+        if (other != fd && !set_has(CLOSING, other) && set_has(DUPED, other) && cookie_of(other) == cookie)
             return other;
     return -1;
 }
 
 /* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
    closed". Until it is taken again through a survivor, others must not take us for gone. */
-void *holders_settling(int fd) { return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, cookie_of(fd)); }
+void *holders_settling(int fd) { return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, 0, cookie_of(fd)); }
 
 void holders_settled(void *slot, int survivor)
 {
@@ -135,11 +135,11 @@ static void doze(int64_t us)
 
 /* Slots first, the lock then, and again whether there is a new promise: a child that locks and frees its slot between our
    two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
-static bool held(int fd, uint32_t born, uint64_t cookie)
+static bool held(int fd, const struct question *q)
 {
     for (int tries = 0; tries < 200; tries++) {
         uint32_t generation = family_generation();
-        enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(born, cookie);
+        enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(q);
         if (says == SOMEBODY)
             return true;
         debug_window();
@@ -147,7 +147,7 @@ static bool held(int fd, uint32_t born, uint64_t cookie)
             return true;
         debug_window();
         if (debug_mutant("slots-after"))
-            return family_ask(born, cookie) != NOBODY;
+            return family_ask(q) != NOBODY;
         if (says == NOBODY && family_generation() == generation)
             return false;
         doze(tries < 100 ? 20 : 200);
@@ -167,6 +167,14 @@ static bool giver_stays(int fd)
     return true;
 }
 
+/* Is the entry about this connection, and did we lock it when we should have? */
+static bool sure(int fd, uint64_t cookie)
+{
+    struct descriptor *d = descriptor(fd);
+    bool given = set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares);
+    return cookie && (cookie == atomic_load(&d->cookie) || (!given && atomic_load(&d->cookie) == 0));
+}
+
 /*
  * Are we the last? Gives our lock up and only then looks: of any set of processes that close at the same moment, at
  * least one finds itself alone. (Looking first loses that race, and with it the connection.) A connection that was never
@@ -180,32 +188,32 @@ bool holders_alone(int fd)
         return true;
     if (!d || !set_has(KNOWN, fd) || atomic_load(&refused) || family_refused(atomic_load(&d->born)))
         return false;
-    uint64_t cookie = cookie_of(fd);
-    uint32_t born = atomic_load(&d->born);
-    if (cookie == 0 || cookie != atomic_load(&d->cookie))
+    struct question q = {cookie_of(fd), atomic_load(&d->born), false};
+    q.cloexec = bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC;
+    if (!sure(fd, q.cookie))
         return false;
-    bool before = debug_mutant("look-first") && held(fd, born, cookie);
+    bool before = debug_mutant("look-first") && held(fd, &q);
     debug_window();
     lock(fd, F_UNLCK, HOLDER);
     lock(fd, F_UNLCK, GIVER);
     debug_window();
     if (debug_mutant("look-first"))
         return !before;
-    if (held(fd, born, cookie) && (giver_stays(fd) || held(fd, born, cookie)))
+    if (held(fd, &q) && (giver_stays(fd) || held(fd, &q)))
         return false;
     doze(20);
-    return !held(fd, born, cookie);
+    return !held(fd, &q);
 }
 
 /* ---- sharing ---- */
 
 /* Before anything that gives away: an event, a promise, and our locks on all that we hold. */
-static struct slot *share(enum promise kind, uint32_t *event)
+static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
 {
     if (!family_init())
         refuse();
     *event = family_event();
-    struct slot *slot = family_take(kind, *event, 0);
+    struct slot *slot = family_take(kind, *event, pending, 0);
     uint32_t before = atomic_load(&shares);
     while (before < *event && !atomic_compare_exchange_weak(&shares, &before, *event))
         ;
@@ -229,7 +237,7 @@ void holders_before_fork(void)
     birth.slot = NULL;
     birth.event = 0;
     if (getpid() == owner)
-        birth.slot = share(NEWBORN, &birth.event);
+        birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
     errno = saved;
 }
 
@@ -264,13 +272,12 @@ bool holders_after_fork(pid_t result)
     return true;
 }
 
-/* vfork's parent sleeps until the child is gone, so there is nothing to lock after it. */
+/* vfork's parent sleeps until the child is gone or another program; the child settles for both. */
 void holders_before_vfork(void)
 {
     int saved = errno;
     if (getpid() == owner) {
-        birth.slot = share(NEWBORN, &birth.event);
-        family_done(birth.slot, birth.event, PARENT);
+        birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
     }
     errno = saved;
 }
@@ -305,7 +312,7 @@ void holders_vfork_ends(void)
     int saved = errno;
     if (birth.slot && owner && getpid() != owner) {
         each_open(lock_only);
-        family_done(birth.slot, birth.event, CHILD);
+        holders_child_gone((struct birth){birth.slot, birth.event});
     }
     errno = saved;
 }
@@ -314,20 +321,37 @@ void holders_vfork_ends(void)
 void holders_exit_vfork(void)
 {
     if (birth.slot && owner && getpid() != owner)
-        family_done(birth.slot, birth.event, CHILD);
+        holders_child_gone((struct birth){birth.slot, birth.event});
 }
 
-/* posix_spawn, system, popen: their children run no code of ours before exec. */
-void *holders_before_spawn(bool giver)
+/* Whoever gets what we hold may wait a little for us to let go. */
+void holders_give(void)
+{
+    for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
+        if (holders_register(fd))
+            lock(fd, F_RDLCK, GIVER);
+}
+
+/* clone's child in our memory may run beside us, and we may fork meanwhile: it keeps the promise itself. */
+struct birth holders_birth_of_child(void) { return (struct birth){birth.slot, birth.event}; }
+void holders_child_runs(struct birth b) { family_done(b.slot, b.event, PARENT); }
+
+void holders_child_gone(struct birth b)
+{
+    family_done(b.slot, b.event, PARENT);
+    family_done(b.slot, b.event, CHILD);
+}
+
+/* posix_spawn, system, popen: their children run no code of ours before exec. giver: we may let go soon after. */
+void *holders_before_spawn(bool giver, bool cloexec_too)
 {
     uint32_t event;
     int saved = errno;
     if (getpid() != owner)
         return NULL;
-    struct slot *slot = share(SPAWNED, &event);
-    for (int fd = -1; giver && (fd = set_next(KNOWN, fd)) >= 0;)
-        if (holders_register(fd))
-            lock(fd, F_RDLCK, GIVER);
+    struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | (giver ? PARENT : 0), &event);
+    if (giver)
+        holders_give();
     errno = saved;
     return slot;
 }
@@ -341,9 +365,11 @@ void holders_after_spawn(void *slot, pid_t child, uint64_t tag)
         return;
     shared((uint32_t)(atomic_load(&s->state) >> 32));
     atomic_store(&s->tag, tag);
-    if (child > 0)
+    if (child > 0) {
         atomic_store(&s->child, child);
-    else if (child == 0)
+        atomic_fetch_and(&s->pending, ~(uint32_t)PARENT);
+    }
+    if (child == 0)
         family_free(s);
     errno = saved;
 }
@@ -361,7 +387,7 @@ void holders_pass(int fd)
     if (!family_init())
         refuse();
     if (holders_register(fd))
-        family_take(INFLIGHT, 0, atomic_load(&descriptor(fd)->cookie));
+        family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
 }
 
 void holders_not_passed(int fd)
@@ -378,7 +404,16 @@ static void found_held_elsewhere(int fd)
     holders_register(fd);
 }
 
-/* After recvmsg (a peeked message is still in flight), pidfd_getfd. Our own copies of it are dups now. */
+static uint64_t known_cookie(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    uint64_t none = 0;
+    if (atomic_load(&d->cookie) == 0)
+        atomic_compare_exchange_strong(&d->cookie, &none, cookie_of(fd));
+    return atomic_load(&d->cookie);
+}
+
+/* After recvmsg (a peeked message is still in flight). Our own copies of it are dups now. */
 void holders_receive(int fd, bool peeked)
 {
     if (!descriptor(fd) || getpid() != owner || !verdict_socket(fd))
@@ -386,10 +421,20 @@ void holders_receive(int fd, bool peeked)
     found_held_elsewhere(fd);
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
-        if (atomic_load(&descriptor(other)->cookie) == cookie)
+        if (known_cookie(other) == cookie)
             set_put(DUPED, other);
     if (!peeked)
         family_free(family_find(INFLIGHT, cookie, false));
+}
+
+/* pidfd_getfd: taken from a process that was not asked. From now on no process of the family trusts its own memory of
+   having shared nothing. One that is not of the family cannot know. */
+void holders_take(int fd)
+{
+    int saved = errno;
+    holders_receive(fd, true);
+    family_mark_taken();
+    errno = saved;
 }
 
 /* Soon we may neither lock nor look. Locks stay until we close; but closing one of several descriptors drops them, and
@@ -398,7 +443,7 @@ void holders_sandboxed(void)
 {
     for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
         if (family_init() && holders_register(fd))
-            family_take(INFLIGHT, 0, atomic_load(&descriptor(fd)->cookie));
+            family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
 }
 
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */

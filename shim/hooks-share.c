@@ -46,16 +46,26 @@ HIDDEN void before_vfork(void)
         holders_before_vfork();
 }
 
+/* What clone's child begins with, at the top of its own stack. */
 struct start {
     int (*function)(void *);
     void *argument;
+    struct birth birth;
 };
 
 static int start_forked(void *p)
 {
-    struct start s = *(struct start *)p;
+    struct start *s = p;
     after_fork(0);
-    return s.function(s.argument);
+    return s->function(s->argument);
+}
+
+static int start_sharing(void *p)
+{
+    struct start *s = p;
+    int status = s->function(s->argument);
+    holders_child_gone(s->birth);
+    return status;
 }
 
 /* Without CLONE_VM it is a fork. With it and without CLONE_FILES it is a vfork: the same memory, its own descriptors. */
@@ -68,15 +78,23 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
     pid_t *child = va_arg(ap, pid_t *);
     va_end(ap);
     next_bind();
-    bool fork = config.on && !(flags & (CLONE_VM | CLONE_FILES));
-    struct start s = {function, argument};
-    if (config.on && (flags & (CLONE_VM | CLONE_FILES)) == CLONE_VM)
-        holders_before_vfork();
-    if (!fork)
+    if (!config.on || flags & CLONE_FILES || !stack || !function)
         return next.clone(function, stack, flags, argument, parent, tls, child);
-    holders_before_fork();
-    int result = next.clone(start_forked, stack, flags, &s, parent, tls, child);
-    after_fork(result);
+    struct start *s = (struct start *)((uintptr_t)stack & ~(uintptr_t)15) - 1;
+    bool fork = !(flags & CLONE_VM);
+    *s = (struct start){function, argument, {NULL, 0}};
+    if (fork)
+        holders_before_fork();
+    else
+        holders_before_vfork();
+    struct birth birth = s->birth = holders_birth_of_child();
+    int result = next.clone(fork ? start_forked : start_sharing, s, flags, s, parent, tls, child);
+    if (fork)
+        after_fork(result);
+    else if (result < 0)
+        holders_child_gone(birth);
+    else
+        holders_child_runs(birth);
     return result;
 }
 
@@ -188,7 +206,7 @@ EXPORT int posix_spawn(pid_t *child, const char *path, const posix_spawn_file_ac
 {
     pid_t pid = 0;
     next_bind();
-    void *slot = config.on ? holders_before_spawn(true) : NULL;
+    void *slot = config.on ? holders_before_spawn(true, actions) : NULL;
     int error = next.posix_spawn(&pid, path, actions, attributes, argv, envp);
     holders_after_spawn(slot, error ? 0 : pid, 0);
     if (!error && child)
@@ -201,7 +219,7 @@ EXPORT int posix_spawnp(pid_t *child, const char *file, const posix_spawn_file_a
 {
     pid_t pid = 0;
     next_bind();
-    void *slot = config.on ? holders_before_spawn(true) : NULL;
+    void *slot = config.on ? holders_before_spawn(true, actions) : NULL;
     int error = next.posix_spawnp(&pid, file, actions, attributes, argv, envp);
     holders_after_spawn(slot, error ? 0 : pid, 0);
     if (!error && child)
@@ -212,7 +230,7 @@ EXPORT int posix_spawnp(pid_t *child, const char *file, const posix_spawn_file_a
 EXPORT int system(const char *command)
 {
     next_bind();
-    void *slot = config.on ? holders_before_spawn(false) : NULL;
+    void *slot = config.on ? holders_before_spawn(false, false) : NULL;
     int status = next.system(command);
     holders_after_spawn(slot, 0, 0);
     return status;
@@ -221,7 +239,7 @@ EXPORT int system(const char *command)
 EXPORT FILE *popen(const char *command, const char *type)
 {
     next_bind();
-    void *slot = config.on ? holders_before_spawn(false) : NULL;
+    void *slot = config.on ? holders_before_spawn(false, false) : NULL;
     FILE *stream = next.popen(command, type);
     holders_after_spawn(slot, stream ? -1 : 0, (uint64_t)(uintptr_t)stream);
     return stream;
@@ -236,10 +254,13 @@ EXPORT int pclose(FILE *stream)
     return status;
 }
 
-/* Its dup2 over 0, 1 and 2 is inside libc: what was there once more has lost our lock. */
+/* Inside libc: a fork whose parent exits at once, which the child may wait for; then dup2 over 0, 1 and 2, which drops our
+   lock on what was there once more. */
 EXPORT int daemon(int nochdir, int noclose)
 {
     next_bind();
+    if (config.on && getpid() == owner)
+        holders_give();
     int result = next.daemon(nochdir, noclose);
     if (config.on && holders_birth())
         holders_register_all();

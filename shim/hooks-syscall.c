@@ -42,7 +42,7 @@ static long takes(long number, const long a[6])
 {
     long fd = sys(number, a);
     if (fd >= 0 && config.on)
-        holders_receive((int)fd, true);
+        holders_take((int)fd);
     return fd;
 }
 

@@ -41,12 +41,10 @@ static int not_yours(void)
     return -1;
 }
 
-static void came(int fd, unsigned role, uint32_t born)
+static void came(int fd, unsigned role)
 {
-    if (fd < 0 || !config.on || getpid() != owner)
-        return;
-    descriptor_note(fd, role, born);
-    holders_noted(fd, born);
+    if (fd >= 0 && config.on && getpid() == owner)
+        descriptor_note(fd, role, holders_birth());
 }
 
 EXPORT int close(int fd)
@@ -62,35 +60,32 @@ static bool ours_in_the_way(int fd) { return fd < 0 && errno == EMFILE && config
 
 EXPORT int socket(int family, int type, int protocol)
 {
-    uint32_t born = holders_birth();
     int fd;
     do
         fd = next.socket(family, type, protocol);
     while (ours_in_the_way(fd));
     if ((family == AF_INET || family == AF_INET6 || family == AF_UNIX) && (type & 15) == SOCK_STREAM)
-        came(fd, ROLE_CONNECTED, born);
+        came(fd, ROLE_CONNECTED);
     return fd;
 }
 
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-    uint32_t born = holders_birth();
     int connection;
     do
         connection = next.accept(fd, addr, len);
     while (ours_in_the_way(connection));
-    came(connection, ROLE_ACCEPTED, born);
+    came(connection, ROLE_ACCEPTED);
     return connection;
 }
 
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-    uint32_t born = holders_birth();
     int connection;
     do
         connection = next.accept4(fd, addr, len, flags);
     while (ours_in_the_way(connection));
-    came(connection, ROLE_ACCEPTED, born);
+    came(connection, ROLE_ACCEPTED);
     return connection;
 }
 

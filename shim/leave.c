@@ -44,9 +44,9 @@ static void linger_at_exit(struct crowd *c, int fd, enum why why, unsigned role)
     linger_prepare(l, fd, role);
     l->why = (uint8_t)why;
     descriptor_unepoll(fd, 0);
-    enum end end = linger_begin(l);
-    if (end || !crowd_add(c, l))
-        letgo_finish(l, end ? end : linger_now(l));
+    linger_begin(l);
+    if (!crowd_add(c, l))
+        letgo_finish(l, linger_now(l));
 }
 
 static void look_at_exit(struct crowd *c, int fd, const char *how)

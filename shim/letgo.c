@@ -169,11 +169,11 @@ static bool waits_here(const struct letgo *l)
 
 static void join(struct crowd *c, struct lingering *l)
 {
-    enum end end = linger_begin(l);
-    if (c->epfd < 0 && !end)
+    linger_begin(l);
+    if (c->epfd < 0)
         crowd_open(c, letgo_finish);
-    if (end || !crowd_add(c, l))
-        letgo_finish(l, end ? end : linger_now(l));
+    if (!crowd_add(c, l))
+        letgo_finish(l, linger_now(l));
 }
 
 static void linger(struct letgo *l)
@@ -186,10 +186,8 @@ static void linger(struct letgo *l)
         enum end end = linger_sync(&l->lingering);
         letgo_finish(l->lingering, end);
     } else {
-        enum end end = linger_begin(l->lingering);
-        if (end)
-            letgo_finish(l->lingering, end);
-        else if (!background_take(l->lingering))
+        linger_begin(l->lingering);
+        if (!background_take(l->lingering))
             letgo_finish(l->lingering, linger_now(l->lingering));
     }
 }

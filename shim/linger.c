@@ -21,7 +21,7 @@
 
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)
-#define DEAF_POLL (20 * MS)
+#define BLIND (20 * MS)
 #define GULP (16 << 20) /* one recv's share: what a flooding peer can make us take before we look at the clock again */
 
 int64_t now(void)
@@ -43,17 +43,16 @@ void linger_prepare(struct lingering *l, int fd, unsigned role)
     atomic_store(&l->claim, CLAIM_FREE);
 }
 
-/* MSG_TRUNC with no buffer discards in the kernel (tcp(7)): 6 times the speed of a buffer of 512 bytes. What refuses it
-   (a TLS upper layer) gets a buffer. */
-static ssize_t discard(int fd, size_t most)
+/* MSG_TRUNC with no buffer discards in the kernel (tcp(7)), many times faster than a small buffer. What refuses it (a
+   TLS upper layer, AF_UNIX) gets a buffer. With nothing left to discard: is there more all the same, or the end? */
+static ssize_t discard(int fd, uint64_t left)
 {
     char buffer[4096];
-    ssize_t n;
-    do
-        n = recv(fd, NULL, most, MSG_TRUNC | MSG_DONTWAIT);
-    while (n < 0 && errno == EINTR);
+    size_t most = left < GULP ? (size_t)left : GULP;
+    int flags = MSG_DONTWAIT | (left ? 0 : MSG_PEEK);
+    ssize_t n = recv(fd, NULL, most ? most : 1, flags | MSG_TRUNC);
     if (n < 0 && errno == EFAULT)
-        n = recv(fd, buffer, most < sizeof buffer ? most : sizeof buffer, MSG_DONTWAIT);
+        n = recv(fd, buffer, most > sizeof buffer ? sizeof buffer : most ? most : 1, flags);
     return n;
 }
 
@@ -64,15 +63,15 @@ enum end linger_discard(struct lingering *l, bool all)
     uint64_t most = config.drain_bytes[l->role];
     for (int gulps = 0; all || gulps < 4; gulps++) {
         uint64_t left = most - l->discarded;
-        ssize_t n = discard(l->fd, left < GULP ? left + 1 : GULP);
+        ssize_t n = discard(l->fd, left);
         if (n == 0)
             return l->deaf ? END_NONE : END_EOF;
         if (n < 0)
             return errno == EAGAIN || errno == EINTR ? END_NONE : END_ERROR;
+        if (left == 0)
+            return END_BYTES;
         l->discarded += (uint64_t)n;
         l->quiet_since = now();
-        if (l->discarded > most)
-            return END_BYTES;
         if (l->quiet_since - l->began >= config.drain)
             return END_DRAIN;
     }
@@ -124,8 +123,58 @@ static enum end bound_reached(struct lingering *l, int64_t t, int64_t *next)
     return t >= *next ? END_IDLE : END_NONE;
 }
 
-/* The seed's solution #1, and #1 + #2: close(2) itself waits, in whole seconds, until our data is acknowledged. */
-static enum end without_drain(int fd)
+/*
+ * What is done once, when it begins. A program that did SHUT_RD has made its socket deaf: recv gives 0 without the peer's
+ * FIN, poll is always ready, and once our FIN is out the kernel answers the next byte with RST (tcp_rcv_state_process(),
+ * RCV_SHUTDOWN in FIN_WAIT). Before it, what comes is still queued: so there the drain comes first and FIN at the end.
+ */
+void linger_begin(struct lingering *l)
+{
+    static const struct linger none = {0};
+    if (config.steps & STEP_SHUTDOWN && !l->deaf)
+        next.shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
+    /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
+    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
+/* The seed's solutions without a drain, where nothing may wait in the kernel: #1 lets our data be acknowledged first
+   (with unread input it does not help, there as here), #2 waits for nothing. */
+static enum end sent(const struct lingering *l, int64_t t, int64_t *next)
+{
+    int unread = 0;
+    if (!(config.steps & STEP_LINGER) || ioctl(l->fd, FIONREAD, &unread) || unread || acknowledged(l->fd))
+        return END_NOW;
+    *next = l->began + config.linger;
+    return t >= *next ? END_LINGER : END_NONE;
+}
+
+/* Where poll would be ready at once for ever, we look from time to time. */
+static bool blind(const struct lingering *l) { return l->deaf || !(config.steps & STEP_DRAIN); }
+
+/* Takes what is there, and tells whether it is over or when (*next) to come again if nothing happens before. */
+enum end linger_step(struct lingering *l, bool all, int64_t *next)
+{
+    bool drains = config.steps & STEP_DRAIN;
+    enum end end = drains ? linger_discard(l, all) : END_NONE;
+    int64_t t = now();
+    *next = t;
+    if (end)
+        return end;
+    end = drains ? bound_reached(l, t, next) : sent(l, t, next);
+    if (blind(l) && *next > t + BLIND)
+        *next = t + BLIND;
+    return end;
+}
+
+static void wait_until(const struct lingering *l, int64_t next)
+{
+    struct pollfd p = {.fd = blind(l) ? -1 : l->fd, .events = POLLIN | POLLRDHUP};
+    int64_t wait = next - now();
+    poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
+}
+
+/* The seed's solution #1, and #1 + #2: it is close(2) that waits, for whole seconds, until our data is acknowledged. */
+static enum end close_waits(int fd)
 {
     struct linger l = {.l_onoff = 1, .l_linger = (int)((config.linger + SECOND - 1) / SECOND)};
     if (config.steps & STEP_LINGER)
@@ -133,53 +182,17 @@ static enum end without_drain(int fd)
     return END_NOW;
 }
 
-/*
- * What is done once, when it begins. A program that did SHUT_RD has made its socket deaf: recv gives 0 without the peer's
- * FIN, poll is always ready, and once our FIN is out the kernel answers the next byte with RST (tcp_rcv_state_process(),
- * RCV_SHUTDOWN in FIN_WAIT). Before it, what comes is still queued: so there the drain comes first and FIN at the end.
- */
-enum end linger_begin(struct lingering *l)
-{
-    static const struct linger none = {0};
-    if (config.steps & STEP_SHUTDOWN && !l->deaf)
-        next.shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
-    if (!(config.steps & STEP_DRAIN))
-        return without_drain(l->fd);
-    /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
-    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-    return END_NONE;
-}
-
-/* Takes what is there, and tells whether it is over or when (*next) to come again if nothing happens before. */
-enum end linger_step(struct lingering *l, bool all, int64_t *next)
-{
-    enum end end = linger_discard(l, all);
-    int64_t t = now();
-    if (end == END_MORE)
-        *next = t;
-    if (end)
-        return end;
-    end = bound_reached(l, t, next);
-    if (l->deaf && *next > t + DEAF_POLL)
-        *next = t + DEAF_POLL;
-    return end;
-}
-
-static void wait_until(const struct lingering *l, int64_t next)
-{
-    struct pollfd p = {.fd = l->deaf ? -1 : l->fd, .events = POLLIN | POLLRDHUP};
-    int64_t wait = next - now();
-    poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
-}
-
 /* On the calling thread, until it is over. Leaves it claimed. */
 enum end linger_sync(struct lingering **lp)
 {
-    enum end end = linger_begin(*lp);
+    linger_begin(*lp);
+    if (!(config.steps & STEP_DRAIN))
+        return close_waits((*lp = linger_claim(*lp))->fd);
     for (;;) {
-        int64_t next = 0;
+        int64_t next;
         struct lingering *l = *lp = linger_claim(*lp);
-        if (end || (end = linger_step(l, true, &next)))
+        enum end end = linger_step(l, true, &next);
+        if (end)
             return end;
         atomic_store(&l->claim, CLAIM_FREE);
         wait_until(l, next);
@@ -215,10 +228,9 @@ bool linger_shutdown(struct lingering *l, bool may_wait)
 /* Too many linger already: what can be done without waiting. */
 enum end linger_now(struct lingering *l)
 {
-    enum end end = linger_begin(l);
-    if (!end && (end = linger_discard(l, false)) == END_NONE)
-        end = END_NOW;
-    return end == END_MORE ? END_BYTES : end;
+    linger_begin(l);
+    enum end end = config.steps & STEP_DRAIN ? linger_discard(l, false) : END_NONE;
+    return end == END_NONE || end == END_MORE ? END_NOW : end;
 }
 
 const char *linger_end_name(enum end end)

@@ -112,8 +112,8 @@ enum set {
     CONNECTED,       /* opened by the program itself; otherwise accepted, or given to it */
     DUPED,           /* has, or had, more than one number in this process */
     SHARED,          /* came from elsewhere, or was passed on */
-    CLOSING,         /* on its way out, in some thread */
     EPOLL_ELSEWHERE, /* an epoll set knows it by a number that is gone */
+    CLOSING,         /* on its way out, in some thread; after the others: see holders_sibling() */
     PARKED,          /* ours: a connection that lingers */
     OURS,            /* ours: the log */
     EPOLLS,          /* an epoll descriptor */
@@ -169,8 +169,7 @@ const char *verdict_name(enum why) HIDDEN;
 /* holders.c: who else holds this connection? */
 extern pid_t owner HIDDEN; /* the process whose memory this is */
 void holders_init(void) HIDDEN;
-uint32_t holders_birth(void) HIDDEN; /* ask before the call that opens a connection */
-void holders_noted(int fd, uint32_t born) HIDDEN;
+uint32_t holders_birth(void) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
 bool holders_shared(int fd) HIDDEN;
@@ -181,7 +180,16 @@ bool holders_after_fork(pid_t result) HIDDEN;
 void holders_before_vfork(void) HIDDEN;
 void holders_vfork_ends(void) HIDDEN;
 void holders_exit_vfork(void) HIDDEN;
-void *holders_before_spawn(bool giver) HIDDEN;
+struct birth {
+    void *slot;
+    uint32_t event;
+};
+struct birth holders_birth_of_child(void) HIDDEN;
+void holders_child_runs(struct birth) HIDDEN;
+void holders_child_gone(struct birth) HIDDEN;
+void holders_give(void) HIDDEN;
+void holders_take(int fd) HIDDEN;
+void *holders_before_spawn(bool giver, bool cloexec_too) HIDDEN;
 void holders_after_spawn(void *slot, pid_t child, uint64_t tag) HIDDEN;
 void *holders_spawned(uint64_t tag) HIDDEN;
 void holders_pass(int fd) HIDDEN;
@@ -213,7 +221,7 @@ _Static_assert(sizeof(struct lingering) <= 64, "a lingering connection costs at 
 struct lingering *lingering_at(int fd) HIDDEN; /* descriptors.c has the table; NULL beyond it */
 void linger_prepare(struct lingering *, int fd, unsigned role) HIDDEN;
 enum end linger_discard(struct lingering *, bool all) HIDDEN;
-enum end linger_begin(struct lingering *) HIDDEN;
+void linger_begin(struct lingering *) HIDDEN;
 enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
 enum end linger_sync(struct lingering **) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
