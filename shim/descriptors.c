@@ -126,8 +126,11 @@ void descriptor_duped(int from, int to)
     descriptor_forget(to);
     if (!verdict_socket(from))
         return;
-    if (!known)
+    if (!known) {
         descriptor_note(from, ROLE_ACCEPTED, 0);
+        if (holders_birth())
+            set_put(SHARED, from);
+    }
     descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
     atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
     if (set_has(SHARED, from))

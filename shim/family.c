@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 
 #define SLOTS 1024
+#define SPAWNING INT64_C(1000000000) /* ns */
 
 static struct family {
     _Atomic uint32_t event;      /* the last number given */
@@ -132,6 +133,8 @@ static enum slots_say newborn_says(const struct slot *s, uint32_t event, const s
     return pending ? UNSETTLED : NOBODY;
 }
 
+/* Its child has what we had before it. system(3) tells neither when it makes its child nor when that is gone; most of its
+   commands are over soon, so that is worth waiting for. What came while it was made is leaked to it at most, by chance. */
 static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct question *q)
 {
     if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
@@ -139,9 +142,9 @@ static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct 
         return NOBODY;
     }
     uint32_t pending = atomic_load(&s->pending);
-    if (q->cloexec && !(pending & CLOEXEC_TOO))
+    if (event_of(state) == q->born || (q->cloexec && !(pending & CLOEXEC_TOO)))
         return NOBODY;
-    return pending & PARENT ? UNSETTLED : SOMEBODY;
+    return pending & PARENT && now() - (int64_t)atomic_load(&s->tag) < SPAWNING ? UNSETTLED : SOMEBODY;
 }
 
 static enum slots_say slot_says(struct slot *s, const struct question *q)

@@ -25,7 +25,7 @@ struct slot {
     _Atomic uint32_t maker;   /* which process of the family: its own birth event, 0 for the first */
     _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
     _Atomic int child;        /* SPAWNED: the process; 0: not known (yet) */
-    _Atomic uint64_t tag;     /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
+    _Atomic uint64_t tag; /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: when it began, then popen's stream */
 };
 
 /* What is asked of one connection. */
@@ -33,6 +33,7 @@ struct question {
     uint64_t cookie;
     uint32_t born;
     bool cloexec; /* it does not pass an exec, unless file actions gave the child a copy */
+    bool hurry;   /* an event loop asks: doubt is better than a wait */
 };
 enum slots_say { NOBODY, UNSETTLED, SOMEBODY };
 

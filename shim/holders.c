@@ -137,7 +137,7 @@ static void doze(int64_t us)
    two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
 static bool held(int fd, const struct question *q)
 {
-    for (int tries = 0; tries < 200; tries++) {
+    for (int tries = 0; tries < (q->hurry ? 20 : 700); tries++) {
         uint32_t generation = family_generation();
         enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(q);
         if (says == SOMEBODY)
@@ -150,9 +150,9 @@ static bool held(int fd, const struct question *q)
             return family_ask(q) != NOBODY;
         if (says == NOBODY && family_generation() == generation)
             return false;
-        doze(tries < 100 ? 20 : 200);
+        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000); /* about a second in all */
     }
-    return true; /* doubt */
+    return true; /* doubt: stopped, or killed at the wrong moment */
 }
 
 /* posix_spawn's child could not lock before its parent let go, so the parent closed plainly; if we, the child, are
@@ -167,12 +167,12 @@ static bool giver_stays(int fd)
     return true;
 }
 
-/* Is the entry about this connection, and did we lock it when we should have? */
+/* Is the entry about this connection? Without a cookie it was never locked: it came and goes between two sharings (and
+   what came from elsewhere without our lock is in doubt). */
 static bool sure(int fd, uint64_t cookie)
 {
-    struct descriptor *d = descriptor(fd);
-    bool given = set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares);
-    return cookie && (cookie == atomic_load(&d->cookie) || (!given && atomic_load(&d->cookie) == 0));
+    uint64_t known = atomic_load(&descriptor(fd)->cookie);
+    return cookie && (known == cookie || (known == 0 && !set_has(SHARED, fd)));
 }
 
 /*
@@ -188,8 +188,9 @@ bool holders_alone(int fd)
         return true;
     if (!d || !set_has(KNOWN, fd) || atomic_load(&refused) || family_refused(atomic_load(&d->born)))
         return false;
-    struct question q = {cookie_of(fd), atomic_load(&d->born), false};
+    struct question q = {.cookie = cookie_of(fd), .born = atomic_load(&d->born)};
     q.cloexec = bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC;
+    q.hurry = config.mode != MODE_SYNC && bare_syscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK;
     if (!sure(fd, q.cookie))
         return false;
     bool before = debug_mutant("look-first") && held(fd, &q);
@@ -199,7 +200,7 @@ bool holders_alone(int fd)
     debug_window();
     if (debug_mutant("look-first"))
         return !before;
-    if (held(fd, &q) && (giver_stays(fd) || held(fd, &q)))
+    if (held(fd, &q) && (q.hurry || giver_stays(fd) || held(fd, &q)))
         return false;
     doze(20);
     return !held(fd, &q);
@@ -349,7 +350,9 @@ void *holders_before_spawn(bool giver, bool cloexec_too)
     int saved = errno;
     if (getpid() != owner)
         return NULL;
-    struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | (giver ? PARENT : 0), &event);
+    struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | PARENT, &event);
+    if (slot)
+        atomic_store(&slot->tag, (uint64_t)now());
     if (giver)
         holders_give();
     errno = saved;
@@ -365,10 +368,9 @@ void holders_after_spawn(void *slot, pid_t child, uint64_t tag)
         return;
     shared((uint32_t)(atomic_load(&s->state) >> 32));
     atomic_store(&s->tag, tag);
-    if (child > 0) {
+    if (child > 0)
         atomic_store(&s->child, child);
-        atomic_fetch_and(&s->pending, ~(uint32_t)PARENT);
-    }
+    atomic_fetch_and(&s->pending, ~(uint32_t)PARENT);
     if (child == 0)
         family_free(s);
     errno = saved;
