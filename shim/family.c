@@ -75,6 +75,7 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_store(&s->pending, pending);
         atomic_store(&s->child, 0);
         atomic_store(&s->tag, tag);
+        atomic_store(&s->began, kind == SPAWNED ? now() : 0);
         while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
             ;
         atomic_store(&s->state, (uint64_t)event << 32 | kind);
@@ -133,8 +134,8 @@ static enum slots_say newborn_says(const struct slot *s, uint32_t event, const s
     return pending ? UNSETTLED : NOBODY;
 }
 
-/* Its child has what we had before it. system(3) tells neither when it makes its child nor when that is gone; most of its
-   commands are over soon, so that is worth waiting for. What came while it was made is leaked to it at most, by chance. */
+/* Its child has what we had before it. system(3) and popen(3) do not tell who it is, nor when it is gone; most commands are
+   over soon, so that is worth waiting for. What came while it was made is leaked to it at most, by chance. */
 static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct question *q)
 {
     if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
@@ -144,7 +145,7 @@ static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct 
     uint32_t pending = atomic_load(&s->pending);
     if (event_of(state) == q->born || (q->cloexec && !(pending & CLOEXEC_TOO)))
         return NOBODY;
-    return pending & PARENT && now() - (int64_t)atomic_load(&s->tag) < SPAWNING ? UNSETTLED : SOMEBODY;
+    return pending & PARENT && now() - atomic_load(&s->began) < SPAWNING ? UNSETTLED : SOMEBODY;
 }
 
 static enum slots_say slot_says(struct slot *s, const struct question *q)

@@ -25,7 +25,8 @@ struct slot {
     _Atomic uint32_t maker;   /* which process of the family: its own birth event, 0 for the first */
     _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
     _Atomic int child;        /* SPAWNED: the process; 0: not known (yet) */
-    _Atomic uint64_t tag; /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: when it began, then popen's stream */
+    _Atomic uint64_t tag;     /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
+    _Atomic int64_t began;    /* SPAWNED */
 };
 
 /* What is asked of one connection. */

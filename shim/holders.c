@@ -69,21 +69,29 @@ bool holders_shared(int fd)
     return !d || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares) || family_taken();
 }
 
-/* Takes our lock, anew each time: any close inside libc of another descriptor of this connection has dropped it. An
-   entry that the kernel contradicts is about a file that is gone. */
+/* What we know of the entry's connection must still be so: another thread may close it and open another meanwhile. */
+static bool same_connection(int fd, struct descriptor *d)
+{
+    uint64_t cookie = cookie_of(fd), none = 0;
+    if (cookie && atomic_compare_exchange_strong(&d->cookie, &none, cookie)) {
+        if (cookie_of(fd) == cookie)
+            return true;
+        atomic_compare_exchange_strong(&d->cookie, &cookie, 0);
+        return false;
+    }
+    return cookie && none == cookie;
+}
+
+/* Takes our lock, anew each time: any close inside libc of another descriptor of this connection has dropped it. */
 bool holders_register(int fd)
 {
     struct descriptor *d = descriptor(fd);
-    uint64_t cookie = cookie_of(fd), known = 0;
-    if (!d)
+    if (!d || !same_connection(fd, d))
         return false;
-    if (cookie == 0 || (!atomic_compare_exchange_strong(&d->cookie, &known, cookie) && known != cookie)) {
-        descriptor_forget(fd);
-        return false;
-    }
     if (lock(fd, F_RDLCK, HOLDER))
         return true;
-    refuse();
+    if (errno != EBADF) /* closed meanwhile */
+        refuse();
     return false;
 }
 
@@ -351,8 +359,6 @@ void *holders_before_spawn(bool giver, bool cloexec_too)
     if (getpid() != owner)
         return NULL;
     struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | PARENT, &event);
-    if (slot)
-        atomic_store(&slot->tag, (uint64_t)now());
     if (giver)
         holders_give();
     errno = saved;
@@ -370,7 +376,8 @@ void holders_after_spawn(void *slot, pid_t child, uint64_t tag)
     atomic_store(&s->tag, tag);
     if (child > 0)
         atomic_store(&s->child, child);
-    atomic_fetch_and(&s->pending, ~(uint32_t)PARENT);
+    if (child >= 0)
+        atomic_fetch_and(&s->pending, ~(uint32_t)PARENT);
     if (child == 0)
         family_free(s);
     errno = saved;
