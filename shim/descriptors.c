@@ -135,6 +135,8 @@ void descriptor_duped(int from, int to)
     atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
     if (set_has(SHARED, from))
         set_put(SHARED, to);
+    if (set_has(DEAF, from))
+        set_put(DEAF, to);
     set_put(DUPED, to);
     set_put(DUPED, from);
 }
@@ -176,14 +178,18 @@ void descriptor_unepoll(int fd, int flags)
         bare_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_ASYNC);
 }
 
-/* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
-int descriptor_out_of_the_way(int fd, enum set set)
+/* How many descriptors the process may have: RLIMIT_NOFILE may change at any time. */
+int descriptor_limit(void)
 {
     struct rlimit limit;
-    int most = PARK_BELOW, other;
-    if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < PARK_BELOW)
-        most = (int)limit.rlim_cur;
-    other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, most / 2);
+    return !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
+}
+
+/* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
+int descriptor_out_of_the_way(int fd, enum set set, int limit)
+{
+    int high = (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
+    int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high);
     if (other < 0)
         other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
     if (other >= 0) {
@@ -195,13 +201,10 @@ int descriptor_out_of_the_way(int fd, enum set set)
 
 /* How many may linger, so that half of what the limit leaves to the program stays free. The kernel gives the lowest free
    number, so the highest that the program was given tells how many it needs. */
-unsigned descriptor_spare(void)
+unsigned descriptor_spare(int limit)
 {
-    struct rlimit limit;
     int used = atomic_load(&peak) + 1;
-    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur > INT_MAX)
-        return UINT_MAX;
-    return (int)limit.rlim_cur > used ? ((unsigned)limit.rlim_cur - (unsigned)used) / 2 : 0;
+    return limit > used ? (unsigned)(limit - used) / 2 : 0;
 }
 
 void descriptor_unpark(int parked)
@@ -220,7 +223,8 @@ void descriptor_give_up(int fd)
         free = CLAIM_FREE;
         sched_yield();
     }
-    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED)) < 0 || !(m = lingering_at(other)))
+    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED, descriptor_limit())) < 0 ||
+        !(m = lingering_at(other)))
         return;
     m->fd = other;
     m->number = l->number;
@@ -228,6 +232,8 @@ void descriptor_give_up(int fd)
     m->role = l->role;
     m->why = l->why;
     m->deaf = l->deaf;
+    m->own = l->own;
+    m->finishing = l->finishing;
     m->began = l->began;
     m->quiet_since = l->quiet_since;
     m->discarded = l->discarded;

@@ -31,6 +31,12 @@ static __thread struct {
     uint32_t event;
 } birth;
 
+static void refuse(void)
+{
+    atomic_store(&refused, true);
+    family_refuse();
+}
+
 static bool lock(int fd, short type, int byte)
 {
     struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
@@ -40,7 +46,10 @@ static bool lock(int fd, short type, int byte)
 static bool locked_by_other(int fd, int byte)
 {
     struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    return bare_syscall(SYS_fcntl, fd, F_GETLK, &l) != 0 || l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
+    if (bare_syscall(SYS_fcntl, fd, F_GETLK, &l) == 0)
+        return l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
+    refuse();
+    return true;
 }
 
 /* socket(7), SO_COOKIE: unique for the life of the system; 0: no socket */
@@ -49,12 +58,6 @@ static uint64_t cookie_of(int fd)
     uint64_t cookie = 0;
     socklen_t length = sizeof cookie;
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) ? 0 : cookie;
-}
-
-static void refuse(void)
-{
-    atomic_store(&refused, true);
-    family_refuse();
 }
 
 /*
@@ -88,8 +91,11 @@ bool holders_register(int fd)
     struct descriptor *d = descriptor(fd);
     if (!d || !same_connection(fd, d))
         return false;
-    if (lock(fd, F_RDLCK, HOLDER))
+    if (lock(fd, F_RDLCK, HOLDER)) {
+        if (set_has(CLOSING, fd)) /* since we looked: it may have left in between */
+            lock(fd, F_UNLCK, HOLDER);
         return true;
+    }
     if (errno != EBADF) /* closed meanwhile */
         refuse();
     return false;
@@ -167,7 +173,7 @@ static bool held(int fd, const struct question *q)
    faster than that close, both would. Givers let go at once. */
 static bool giver_stays(int fd)
 {
-    for (int us = 50; us < 30000; us += us / 2) {
+    for (int us = 50; us < 30000 && !atomic_load(&refused); us += us / 2) {
         if (!locked_by_other(fd, GIVER))
             return false;
         doze(us);

@@ -37,12 +37,16 @@ void leave_range(unsigned first, unsigned last, const char *how)
     errno = saved;
 }
 
+static unsigned role_of(int fd) { return set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED; }
+
 /* The connection stays under its number, which the kernel closes with the process. */
-static void linger_at_exit(struct crowd *c, int fd, enum why why, unsigned role)
+static void linger_at_exit(struct crowd *c, int fd, int live, enum why why, bool own)
 {
     struct lingering *l = lingering_at(fd);
-    linger_prepare(l, fd, role);
+    linger_prepare(l, fd, role_of(fd));
     l->why = (uint8_t)why;
+    l->own = own;
+    l->deaf = set_has(DEAF, fd) && live == LIVE;
     descriptor_unepoll(fd, 0);
     linger_begin(l);
     if (!crowd_add(c, l))
@@ -51,17 +55,18 @@ static void linger_at_exit(struct crowd *c, int fd, enum why why, unsigned role)
 
 static void look_at_exit(struct crowd *c, int fd, const char *how)
 {
-    unsigned role = set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED;
-    if (!verdict_live(fd))
+    int live = verdict_live(fd);
+    if (!live)
         return;
     report_connection(fd, how);
-    enum why why = holders_sibling(fd) >= 0 ? WHY_HELD : verdict_rules(fd, role);
+    bool own = false;
+    enum why why = holders_sibling(fd) >= 0 ? WHY_HELD : verdict_rules(fd, role_of(fd), &own);
     if (verdict_lingers(why) && !holders_alone(fd))
         why = WHY_HELD;
     if (why == WHY_PENDING && !verdict_pending(fd))
         why = WHY_IDLE;
     if (verdict_lingers(why)) {
-        linger_at_exit(c, fd, why, role);
+        linger_at_exit(c, fd, live, why, own);
         return;
     }
     struct lingering none = {.fd = fd, .number = fd, .why = (uint8_t)why};
@@ -102,8 +107,8 @@ void leave_process(const char *how)
    not: nothing is closed here. */
 static bool ours_alone(int fd)
 {
-    unsigned role = set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED;
-    bool alone = verdict_lingers(verdict_rules(fd, role)) && holders_sibling(fd) < 0 && holders_alone(fd);
+    bool own,
+        alone = verdict_lingers(verdict_rules(fd, role_of(fd), &own)) && holders_sibling(fd) < 0 && holders_alone(fd);
     set_drop(CLOSING, fd);
     if (holders_shared(fd))
         holders_register(fd);
@@ -123,11 +128,14 @@ bool leave_shutdown(int fd, int how)
     struct lingering here;
     int saved = errno, state;
     bool over = false;
-    if ((how != SHUT_RD && how != SHUT_RDWR) || !config.on || !config.shutdown || !letgo_wanted(fd) || !ours_alone(fd))
+    if ((how != SHUT_RD && how != SHUT_RDWR) || !letgo_wanted(fd))
+        return false;
+    set_put(DEAF, fd);
+    if (!config.shutdown || !ours_alone(fd))
         return false;
     pthread_testcancel();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    linger_prepare(&here, fd, set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED);
+    linger_prepare(&here, fd, role_of(fd));
     if (how == SHUT_RDWR)
         over = linger_shutdown(&here, __libc_single_threaded);
     else

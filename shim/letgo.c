@@ -18,30 +18,34 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SOON INT64_C(10000000) /* ns */
+
 static _Atomic unsigned lingering;
 
 /* Is it worth a hook's trouble? A live connection, in the process whose memory this is. */
-bool letgo_wanted(int fd)
+int letgo_wanted(int fd)
 {
     int saved = errno;
-    bool wanted = config.on && verdict_live(fd) && getpid() == owner;
+    int live = config.on ? verdict_live(fd) : 0;
+    if (live && getpid() != owner)
+        live = 0;
     errno = saved;
-    return wanted;
+    return live;
 }
 
-/* The first drain costs nothing and often is all: the peer's FIN may be here already. */
-static enum end first_drain(struct lingering *l)
+/* The peer's FIN may be here already, or the socket be deaf: then the first drain shows whether there is anything to wait
+   for. Otherwise FIN comes first (linger.c). A deaf socket whose FIN is out can't be helped any more. */
+static enum end first_drain(struct lingering *l, int live)
 {
-    enum end end = config.steps & STEP_DRAIN ? linger_discard(l, true) : END_NONE;
-    if (end != END_EOF)
-        return end;
-    if (verdict_finished(l->fd)) {
-        if (l->discarded == 0)
-            l->why = WHY_FINISHED; /* nothing is unread: the real close sends a clean FIN */
-        return END_EOF;
-    }
-    l->deaf = true;
-    return verdict_sending(l->fd) ? END_NONE : END_NOW;
+    bool finished = live & (PEER_FINISHED | MAYBE_FINISHED);
+    enum end end;
+    l->deaf = !finished && set_has(DEAF, l->fd);
+    if (!(config.steps & STEP_DRAIN) || !(finished || l->deaf))
+        return END_NONE;
+    end = linger_discard(l, true);
+    if (end == END_EOF && l->discarded == 0)
+        l->why = WHY_FINISHED; /* nothing is unread: the real close sends a clean FIN */
+    return end == END_NONE && l->deaf && live & WE_FINISHED ? END_NOW : end;
 }
 
 static void look(struct letgo *l)
@@ -58,7 +62,7 @@ static void look(struct letgo *l)
             l->what = LETGO_STAYS;
         return;
     }
-    l->why = verdict_rules(l->fd, role);
+    l->why = verdict_rules(l->fd, role, &l->in_place.own);
     if (verdict_lingers(l->why) && !holders_alone(l->fd))
         l->why = WHY_HELD;
     if (verdict_lingers(l->why) && set_has(EPOLL_ELSEWHERE, l->fd))
@@ -67,9 +71,12 @@ static void look(struct letgo *l)
         l->why = WHY_IDLE;
     if (!verdict_lingers(l->why))
         return;
+    bool own = l->in_place.own;
     linger_prepare(&l->in_place, l->fd, role);
-    l->in_place.why = l->why;
-    l->end = first_drain(&l->in_place);
+    l->in_place.own = own;
+    l->in_place.why = (uint8_t)l->why;
+    l->end = l->freed ? first_drain(&l->in_place, l->live)
+                      : END_NONE; /* a call that can fail must find its target as it was */
     l->why = l->in_place.why;
     if (l->end == END_NONE)
         l->what = LETGO_LINGERS;
@@ -80,35 +87,50 @@ static void move(struct lingering *to, const struct lingering *from, int fd)
     linger_prepare(to, fd, from->role);
     to->number = from->number;
     to->deaf = from->deaf;
+    to->own = from->own;
+    to->finishing = from->finishing;
     to->why = from->why;
     to->began = from->began;
     to->quiet_since = from->quiet_since;
     to->discarded = from->discarded;
 }
 
+static bool hurries(const struct letgo *l)
+{
+    return config.mode == MODE_BACKGROUND || (config.mode == MODE_AUTO && l->flags & O_NONBLOCK);
+}
+
+/* No descriptor is left to park it under. A dup2 that is going to fail (its target is beyond the limit) takes nothing. */
+static void linger_in_place(struct letgo *l, int limit)
+{
+    struct lingering *here = &l->in_place;
+    if (l->freed || l->fd < limit)
+        l->end = hurries(l) || l->why == WHY_MAX ? linger_now(here) : linger_sync(&here, INT64_MAX);
+    l->what = LETGO_PLAIN;
+    atomic_fetch_sub(&lingering, 1);
+}
+
 static void park(struct letgo *l)
 {
-    unsigned most = descriptor_spare();
+    int limit = descriptor_limit();
+    unsigned most = descriptor_spare(limit);
+    if (l->freed)
+        linger_begin(&l->in_place);
     l->flags = (int)bare_syscall(SYS_fcntl, l->fd, F_GETFL);
     descriptor_unepoll(l->fd, l->flags);
     if (atomic_fetch_add(&lingering, 1) >= (config.max < most ? config.max : most))
         l->why = WHY_MAX;
     l->in_place.why = (uint8_t)l->why;
-    int parked = descriptor_out_of_the_way(l->fd, PARKED);
+    int parked = descriptor_out_of_the_way(l->fd, PARKED, limit);
     l->lingering = lingering_at(parked);
     if (l->lingering) {
         report_moved(l->fd, parked);
         move(l->lingering, &l->in_place, parked);
         return;
     }
-    descriptor_unpark(parked);
-    struct lingering *here = &l->in_place;
-    if (l->why == WHY_MAX || (l->flags & O_NONBLOCK && config.mode != MODE_SYNC) || config.mode == MODE_BACKGROUND)
-        l->end = linger_now(here);
-    else
-        l->end = linger_sync(&here);
-    l->what = LETGO_PLAIN;
-    atomic_fetch_sub(&lingering, 1);
+    if (parked >= 0)
+        descriptor_unpark(parked);
+    linger_in_place(l, limit);
 }
 
 /* false: the number is ours, and the program has no such descriptor. */
@@ -119,13 +141,14 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
         return true;
     if (freed && (set_has(PARKED, fd) || set_has(OURS, fd)) && getpid() == owner)
         return false;
-    if (!letgo_wanted(fd))
+    int live = letgo_wanted(fd), saved = errno;
+    if (!live)
         return true;
-    int saved = errno;
     /* As the real call would, before anything has changed; after that no cancellation may lose the parked name. */
     pthread_testcancel();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &l->cancel);
     l->fd = fd;
+    l->live = live;
     l->freed = freed;
     l->lingering = NULL;
     l->together = NULL;
@@ -158,15 +181,6 @@ void letgo_finish(struct lingering *l, enum end end)
     }
 }
 
-/* In auto, an event loop does not wait; nor does a program that holds the other end itself, since it might be the only
-   one to close that. */
-static bool waits_here(const struct letgo *l)
-{
-    if (config.mode == MODE_AUTO)
-        return !(l->flags & O_NONBLOCK) && !verdict_both_ends(l->lingering->fd);
-    return config.mode == MODE_SYNC;
-}
-
 static void join(struct crowd *c, struct lingering *l)
 {
     linger_begin(l);
@@ -176,20 +190,39 @@ static void join(struct crowd *c, struct lingering *l)
         letgo_finish(l, linger_now(l));
 }
 
+static void hand_over(struct lingering *l)
+{
+    linger_begin(l);
+    if (!background_take(l))
+        letgo_finish(l, linger_now(l));
+}
+
+/* In auto, a program that holds the other end itself does not wait either: it might be the only one to close that. Most
+   peers answer before it is worth asking. */
+static void linger_here(struct lingering *l)
+{
+    bool asks = config.mode == MODE_AUTO;
+    enum end end = linger_sync(&l, asks ? l->began + SOON : INT64_MAX);
+    if (end)
+        letgo_finish(l, end);
+    else if (verdict_both_ends(l->fd))
+        hand_over(l);
+    else {
+        end = linger_sync(&l, INT64_MAX);
+        letgo_finish(l, end);
+    }
+}
+
 static void linger(struct letgo *l)
 {
-    if (l->lingering->why == WHY_MAX) {
+    if (l->why == WHY_MAX)
         letgo_finish(l->lingering, linger_now(l->lingering));
-    } else if (waits_here(l) && l->together) {
+    else if (hurries(l))
+        hand_over(l->lingering);
+    else if (l->together)
         join(l->together, l->lingering);
-    } else if (waits_here(l)) {
-        enum end end = linger_sync(&l->lingering);
-        letgo_finish(l->lingering, end);
-    } else {
-        linger_begin(l->lingering);
-        if (!background_take(l->lingering))
-            letgo_finish(l->lingering, linger_now(l->lingering));
-    }
+    else
+        linger_here(l->lingering);
 }
 
 /* dup2 failed after all: its target is as it was. */

@@ -37,7 +37,7 @@ void linger_prepare(struct lingering *l, int fd, unsigned role)
     l->fd = l->number = fd;
     l->epfd = -1;
     l->role = (uint8_t)role;
-    l->deaf = false;
+    l->deaf = l->own = l->finishing = false;
     l->discarded = 0;
     l->quiet_since = l->began = now();
     atomic_store(&l->claim, CLAIM_FREE);
@@ -124,17 +124,24 @@ static enum end bound_reached(struct lingering *l, int64_t t, int64_t *next)
 }
 
 /*
- * What is done once, when it begins. A program that did SHUT_RD has made its socket deaf: recv gives 0 without the peer's
- * FIN, poll is always ready, and once our FIN is out the kernel answers the next byte with RST (tcp_rcv_state_process(),
- * RCV_SHUTDOWN in FIN_WAIT). Before it, what comes is still queued: so there the drain comes first and FIN at the end.
+ * What is done once, when it begins; a second time does nothing. The sooner FIN goes out the better: the peer's answer is
+ * what everything then waits for.
+ *
+ * A program that did SHUT_RD has made its socket deaf: recv gives 0 without the peer's FIN, poll is always ready, and once
+ * our FIN is out the kernel answers the next byte with RST (tcp_rcv_state_process(), RCV_SHUTDOWN in FIN_WAIT). Before
+ * it, what comes is still queued: so there the drain comes first and FIN at the end.
  */
 void linger_begin(struct lingering *l)
 {
     static const struct linger none = {0};
+    if (l->finishing)
+        return;
+    l->finishing = true;
     if (config.steps & STEP_SHUTDOWN && !l->deaf)
         next.shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
     /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
-    setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    if (config.steps & STEP_DRAIN && l->own)
+        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 /* The seed's solutions without a drain, where nothing may wait in the kernel: #1 lets our data be acknowledged first
@@ -173,21 +180,26 @@ static void wait_until(const struct lingering *l, int64_t next)
     poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
 }
 
-/* The seed's solution #1, and #1 + #2: it is close(2) that waits, for whole seconds, until our data is acknowledged. */
-static enum end close_waits(int fd)
+/* The seed's solution #1, and #1 + #2: it is close(2) that waits until our data is acknowledged, for whole seconds. What
+   the bound has beyond those is waited for before. */
+static enum end close_waits(struct lingering *l)
 {
-    struct linger l = {.l_onoff = 1, .l_linger = (int)((config.linger + SECOND - 1) / SECOND)};
-    if (config.steps & STEP_LINGER)
-        setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof l);
-    return END_NOW;
+    struct linger on = {.l_onoff = config.linger >= SECOND, .l_linger = (int)(config.linger / SECOND)};
+    int64_t part = l->began + config.linger % SECOND, next;
+    enum end end = END_NOW;
+    while (config.steps & STEP_LINGER && now() < part && !(end = sent(l, now(), &next)))
+        poll(NULL, 0, BLIND / MS);
+    if (config.steps & STEP_LINGER && on.l_onoff)
+        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &on, sizeof on);
+    return end ? end : END_LINGER;
 }
 
-/* On the calling thread, until it is over. Leaves it claimed. */
-enum end linger_sync(struct lingering **lp)
+/* On the calling thread, until it is over and claimed for good, or (END_NONE) until this moment. */
+enum end linger_sync(struct lingering **lp, int64_t until)
 {
     linger_begin(*lp);
     if (!(config.steps & STEP_DRAIN))
-        return close_waits((*lp = linger_claim(*lp))->fd);
+        return close_waits(*lp = linger_claim(*lp));
     for (;;) {
         int64_t next;
         struct lingering *l = *lp = linger_claim(*lp);
@@ -195,7 +207,9 @@ enum end linger_sync(struct lingering **lp)
         if (end)
             return end;
         atomic_store(&l->claim, CLAIM_FREE);
-        wait_until(l, next);
+        if (now() >= until)
+            return END_NONE;
+        wait_until(l, next < until ? next : until);
     }
 }
 

@@ -111,6 +111,7 @@ enum set {
     KNOWN,           /* a TCP socket, as far as we saw; the others tell more of it: */
     CONNECTED,       /* opened by the program itself; otherwise accepted, or given to it */
     DUPED,           /* has, or had, more than one number in this process */
+    DEAF,            /* the program did SHUT_RD */
     SHARED,          /* came from elsewhere, or was passed on */
     EPOLL_ELSEWHERE, /* an epoll set knows it by a number that is gone */
     CLOSING,         /* on its way out, in some thread; after the others: see holders_sibling() */
@@ -138,8 +139,9 @@ void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
 void descriptor_unepoll(int fd, int flags) HIDDEN;
-int descriptor_out_of_the_way(int fd, enum set) HIDDEN;
-unsigned descriptor_spare(void) HIDDEN;
+int descriptor_limit(void) HIDDEN;
+int descriptor_out_of_the_way(int fd, enum set, int limit) HIDDEN;
+unsigned descriptor_spare(int limit) HIDDEN;
 void descriptor_give_up(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
@@ -156,13 +158,12 @@ enum why {
     WHY_HELD,
     WHY_EPOLL
 };
-bool verdict_live(int fd) HIDDEN;
+enum { LIVE = 1, WE_FINISHED = 2, PEER_FINISHED = 4, MAYBE_FINISHED = 8 }; /* who has sent FIN */
+int verdict_live(int fd) HIDDEN;                                           /* 0: there is nothing to lose */
 bool verdict_socket(int fd) HIDDEN;
 bool verdict_both_ends(int fd) HIDDEN;
 bool verdict_pending(int fd) HIDDEN;
-bool verdict_finished(int fd) HIDDEN;
-bool verdict_sending(int fd) HIDDEN;
-enum why verdict_rules(int fd, unsigned role) HIDDEN;
+enum why verdict_rules(int fd, unsigned role, bool *own) HIDDEN;
 bool verdict_lingers(enum why) HIDDEN;
 const char *verdict_name(enum why) HIDDEN;
 
@@ -211,6 +212,8 @@ struct lingering {
     uint16_t spoke, era;
     uint8_t role, why;
     bool deaf;           /* the program did SHUT_RD: see linger.c */
+    bool own;            /* it has set SO_LINGER itself */
+    bool finishing;      /* our FIN is out */
     int64_t began;       /* every bound counts from here */
     int64_t quiet_since; /* the last input, or our data's acknowledgement */
     uint64_t discarded;
@@ -223,7 +226,7 @@ void linger_prepare(struct lingering *, int fd, unsigned role) HIDDEN;
 enum end linger_discard(struct lingering *, bool all) HIDDEN;
 void linger_begin(struct lingering *) HIDDEN;
 enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
-enum end linger_sync(struct lingering **) HIDDEN;
+enum end linger_sync(struct lingering **, int64_t until) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
 bool linger_shutdown(struct lingering *, bool may_wait) HIDDEN;
@@ -260,7 +263,7 @@ void background_give_up(int fd) HIDDEN;
 struct letgo {
     enum { LETGO_NOTHING, LETGO_PLAIN, LETGO_STAYS, LETGO_LINGERS } what;
     bool freed; /* the real call frees the number; otherwise it puts another file under it */
-    int fd, flags, survivor, cancel;
+    int fd, live, flags, survivor, cancel;
     enum why why;
     enum end end;
     const char *how;
@@ -268,7 +271,7 @@ struct letgo {
     struct crowd *together;                /* where it waits with others, if it waits */
     struct lingering *lingering, in_place; /* the first: where its parked number is in the table, or NULL */
 };
-bool letgo_wanted(int fd) HIDDEN;
+int letgo_wanted(int fd) HIDDEN; /* as verdict_live, if it is for us to decide */
 bool letgo_begin(struct letgo *, int fd, const char *how, bool freed) HIDDEN; /* false: the number is ours */
 int letgo_end(struct letgo *, int result) HIDDEN;
 void letgo_give_up(int fd) HIDDEN;

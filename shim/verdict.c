@@ -43,18 +43,31 @@ static bool unix_live(int fd)
  * from every state with unread input but CLOSE). LAST_ACK and CLOSING are among them: the program has sent its FIN, the
  * peer too, and unread input still resets what is on its way.
  */
-bool verdict_live(int fd)
+int verdict_live(int fd)
 {
     switch (tcp_state(fd)) {
     case TCP_ESTABLISHED:
+        return LIVE;
     case TCP_FIN_WAIT1:
     case TCP_FIN_WAIT2:
+        return LIVE | WE_FINISHED;
     case TCP_CLOSE_WAIT:
+        return LIVE | PEER_FINISHED;
     case TCP_LAST_ACK:
     case TCP_CLOSING:
-        return true;
+        return LIVE | WE_FINISHED | PEER_FINISHED;
     }
-    return config.families & FAMILY_UNIX && unix_live(fd); /* else it is listening, connecting, dead or no socket */
+    /* else it is listening, connecting, dead or no TCP socket */
+    return config.families & FAMILY_UNIX && unix_live(fd) ? LIVE | MAYBE_FINISHED : 0;
+}
+
+static bool loopback(const struct sockaddr_in6 *a)
+{
+    const uint8_t *four = (const uint8_t *)&((const struct sockaddr_in *)a)->sin_addr;
+    if (a->sin6_family == AF_INET)
+        return *four == 127;
+    return a->sin6_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&a->sin6_addr) ||
+                                          (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr) && a->sin6_addr.s6_addr[12] == 127));
 }
 
 /* Is the other end a socket of this very process (a test's, a program's wake-up connection)? Its port tells. */
@@ -63,7 +76,7 @@ bool verdict_both_ends(int fd)
     struct sockaddr_in6 peer = {0}, local;
     socklen_t length = sizeof peer;
     int looked = 0, other = -1;
-    if (getpeername(fd, (struct sockaddr *)&peer, &length) || peer.sin6_family == AF_UNIX)
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) || !loopback(&peer))
         return false;
     while (looked++ < 64 && (other = set_next(KNOWN, other)) >= 0) {
         length = sizeof local;
@@ -74,27 +87,8 @@ bool verdict_both_ends(int fd)
     return false;
 }
 
-/* Has the peer sent its FIN? recv gives 0 also after the program's own SHUT_RD. */
-bool verdict_finished(int fd)
-{
-    int state = tcp_state(fd); /* AF_UNIX: none, and there recv's 0 is the peer's end */
-    return state != TCP_ESTABLISHED && state != TCP_FIN_WAIT1 && state != TCP_FIN_WAIT2;
-}
-
-/* Is our own FIN still to come? */
-bool verdict_sending(int fd)
-{
-    int state = tcp_state(fd);
-    return state == TCP_ESTABLISHED || state == TCP_CLOSE_WAIT;
-}
-
 /* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. */
-static bool abort_wanted(int fd)
-{
-    struct linger l = {0};
-    socklen_t length = sizeof l;
-    return !getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length) && l.l_onoff && l.l_linger == 0;
-}
+static bool abort_wanted(const struct linger *l) { return l->l_onoff && l->l_linger == 0; }
 
 static bool port_listed(int fd)
 {
@@ -110,14 +104,19 @@ static bool port_listed(int fd)
     return false;
 }
 
-/* What the configuration says of a live connection; asked before anybody else's interest in it. */
-enum why verdict_rules(int fd, unsigned role)
+/* What the configuration says of a live connection; asked before anybody else's interest in it. *own: the program's own
+   SO_LINGER is set, and must not act on the last close. */
+enum why verdict_rules(int fd, unsigned role, bool *own)
 {
+    struct linger l = {0};
+    socklen_t length = sizeof l;
     if (!(config.roles & role))
         return WHY_ROLE;
     if (config.port_ranges && !port_listed(fd))
         return WHY_PORT;
-    if (config.abort == ABORT_KEEP && abort_wanted(fd))
+    getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length);
+    *own = l.l_onoff;
+    if (config.abort == ABORT_KEEP && abort_wanted(&l))
         return WHY_ABORT;
     return config.when == WHEN_PENDING ? WHY_PENDING : WHY_ALWAYS;
 }
