@@ -38,7 +38,7 @@ static bool open_set(void)
     if (!atomic_compare_exchange_strong(&set_state, &closed, OPENING))
         return closed == OPEN;
     bool open = crowd_open(&crowd, letgo_finish);
-    int high = open ? descriptor_out_of_the_way(crowd.epfd, OURS, descriptor_limit()) : -1;
+    int high = open ? descriptor_out_of_the_way(crowd.epfd, OURS) : -1;
     if (high >= 0) {
         bare_close(crowd.epfd);
         crowd.epfd = high;

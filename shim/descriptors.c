@@ -120,8 +120,7 @@ void descriptor_duped(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     bool known = set_has(KNOWN, from);
-    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) ||
-        getpid() != owner)
+    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) || !owned())
         return;
     descriptor_forget(to);
     if (!verdict_socket(from))
@@ -178,18 +177,26 @@ void descriptor_unepoll(int fd, int flags)
         bare_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_ASYNC);
 }
 
-/* How many descriptors the process may have: RLIMIT_NOFILE may change at any time. */
-int descriptor_limit(void)
+/* How many descriptors the process may have. RLIMIT_NOFILE may change at any time, so it is asked again now and then;
+   where it has fallen in between, parking fails and asks at once. */
+int descriptor_limit(bool again)
 {
+    static _Atomic unsigned asked;
+    static _Atomic int last;
     struct rlimit limit;
-    return !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST;
+    if (again || atomic_fetch_add(&asked, 1) % 64 == 0)
+        atomic_store(&last, !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST);
+    return atomic_load(&last);
 }
 
 /* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
-int descriptor_out_of_the_way(int fd, enum set set, int limit)
+int descriptor_out_of_the_way(int fd, enum set set)
 {
-    int high = (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
-    int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, high);
+    int other = -1;
+    for (int again = 0; other < 0 && again <= 1; again++) {
+        int limit = descriptor_limit(again);
+        other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (limit < PARK_BELOW ? limit : PARK_BELOW) / 2);
+    }
     if (other < 0)
         other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
     if (other >= 0) {
@@ -201,8 +208,9 @@ int descriptor_out_of_the_way(int fd, enum set set, int limit)
 
 /* How many may linger, so that half of what the limit leaves to the program stays free. The kernel gives the lowest free
    number, so the highest that the program was given tells how many it needs. */
-unsigned descriptor_spare(int limit)
+unsigned descriptor_spare(void)
 {
+    int limit = descriptor_limit(false);
     int used = atomic_load(&peak) + 1;
     return limit > used ? (unsigned)(limit - used) / 2 : 0;
 }
@@ -223,8 +231,7 @@ void descriptor_give_up(int fd)
         free = CLAIM_FREE;
         sched_yield();
     }
-    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED, descriptor_limit())) < 0 ||
-        !(m = lingering_at(other)))
+    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED)) < 0 || !(m = lingering_at(other)))
         return;
     m->fd = other;
     m->number = l->number;

@@ -21,7 +21,6 @@
    program's own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. */
 enum { HOLDER = 0x6c696e67, GIVER };
 
-pid_t owner;
 static _Atomic uint32_t shares; /* the last event by which this process may have given away what it held */
 static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
 
@@ -251,14 +250,14 @@ void holders_before_fork(void)
     int saved = errno;
     birth.slot = NULL;
     birth.event = 0;
-    if (getpid() == owner)
+    if (owned())
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
     errno = saved;
 }
 
 static void child_settles(void)
 {
-    owner = getpid();
+    owner_begin();
     family_me = birth.event;
     atomic_store(&shares, family_event());
     debug_window();
@@ -291,7 +290,8 @@ bool holders_after_fork(pid_t result)
 void holders_before_vfork(void)
 {
     int saved = errno;
-    if (getpid() == owner) {
+    if (owned()) {
+        owner_shares_memory();
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
     }
     errno = saved;
@@ -325,7 +325,7 @@ static void lock_only(int fd) { lock(fd, F_RDLCK, HOLDER); }
 void holders_vfork_ends(void)
 {
     int saved = errno;
-    if (birth.slot && owner && getpid() != owner) {
+    if (birth.slot && !owned()) {
         each_open(lock_only);
         holders_child_gone((struct birth){birth.slot, birth.event});
     }
@@ -335,7 +335,7 @@ void holders_vfork_ends(void)
 /* In vfork's child, before _exit. */
 void holders_exit_vfork(void)
 {
-    if (birth.slot && owner && getpid() != owner)
+    if (birth.slot && !owned())
         holders_child_gone((struct birth){birth.slot, birth.event});
 }
 
@@ -362,7 +362,7 @@ void *holders_before_spawn(bool giver, bool cloexec_too)
 {
     uint32_t event;
     int saved = errno;
-    if (getpid() != owner)
+    if (!owned())
         return NULL;
     struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | PARENT, &event);
     if (giver)
@@ -396,7 +396,7 @@ void *holders_spawned(uint64_t tag) { return family_find(SPAWNED, tag, true); }
 /* Before sendmsg: until a receiver of our family has locked it, it is somebody's. */
 void holders_pass(int fd)
 {
-    if (!set_has(KNOWN, fd) || getpid() != owner)
+    if (!set_has(KNOWN, fd) || !owned())
         return;
     set_put(SHARED, fd);
     if (!family_init())
@@ -407,13 +407,14 @@ void holders_pass(int fd)
 
 void holders_not_passed(int fd)
 {
-    if (set_has(SHARED, fd) && getpid() == owner)
+    if (set_has(SHARED, fd) && owned())
         family_free(family_find(INFLIGHT, atomic_load(&descriptor(fd)->cookie), true));
 }
 
 static void found_held_elsewhere(int fd)
 {
     descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&shares));
+    verdict_linger_set(); /* by somebody else, perhaps */
     set_put(SHARED, fd);
     set_put(DUPED, fd);
     holders_register(fd);
@@ -431,7 +432,7 @@ static uint64_t known_cookie(int fd)
 /* After recvmsg (a peeked message is still in flight). Our own copies of it are dups now. */
 void holders_receive(int fd, bool peeked)
 {
-    if (!descriptor(fd) || getpid() != owner || !verdict_socket(fd))
+    if (!descriptor(fd) || !owned() || !verdict_socket(fd))
         return;
     found_held_elsewhere(fd);
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
@@ -464,6 +465,6 @@ void holders_sandboxed(void)
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */
 void holders_init(void)
 {
-    owner = getpid();
+    owner_begin();
     each_open(found_held_elsewhere);
 }

@@ -26,7 +26,7 @@ static int close_pieces(unsigned first, unsigned last, int flags, int (*real)(un
     }
 }
 
-static bool ours(void) { return config.on && getpid() == owner; }
+static bool ours(void) { return config.on && owned(); }
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {

@@ -259,7 +259,7 @@ EXPORT int pclose(FILE *stream)
 EXPORT int daemon(int nochdir, int noclose)
 {
     next_bind();
-    if (config.on && getpid() == owner)
+    if (config.on && owned())
         holders_give();
     int result = next.daemon(nochdir, noclose);
     if (config.on && holders_birth())

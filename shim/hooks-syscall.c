@@ -66,6 +66,8 @@ EXPORT long syscall(long number, ...)
         return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
     case SYS_connect:
         return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
+    case SYS_setsockopt:
+        return setsockopt((int)a[0], (int)a[1], (int)a[2], (const void *)a[3], (socklen_t)a[4]);
     case SYS_dup:
         return dup((int)a[0]);
 #ifdef SYS_dup2

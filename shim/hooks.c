@@ -43,7 +43,7 @@ static int not_yours(void)
 
 static void came(int fd, unsigned role)
 {
-    if (fd >= 0 && config.on && getpid() == owner)
+    if (fd >= 0 && config.on && owned())
         descriptor_note(fd, role, holders_birth());
 }
 
@@ -92,9 +92,16 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 /* A socket that was given to us unconnected is opened by us all the same. */
 EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-    if (config.on && set_has(KNOWN, fd) && !set_has(CONNECTED, fd) && getpid() == owner)
+    if (config.on && set_has(KNOWN, fd) && !set_has(CONNECTED, fd) && owned())
         set_put(CONNECTED, fd);
     return next.connect(fd, addr, len);
+}
+
+EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    if (level == SOL_SOCKET && name == SO_LINGER)
+        verdict_linger_set();
+    return next.setsockopt(fd, level, name, value, length);
 }
 
 /* ---- copies ---- */

@@ -21,7 +21,7 @@ void leave_range(unsigned first, unsigned last, const char *how)
 {
     struct crowd crowd = {.epfd = -1};
     int saved = errno;
-    if (!config.on || getpid() != owner)
+    if (!config.on || !owned())
         return;
     for (int fd = (int)first - 1; (fd = set_next(KNOWN, fd)) >= 0 && (unsigned)fd <= last;) {
         struct letgo l;
@@ -84,7 +84,7 @@ void leave_process(const char *how)
     struct crowd crowd;
     int64_t until = now() + config.exit;
     int saved = errno;
-    if (!config.on || config.exit == 0 || getpid() != owner || atomic_exchange(&leaving, true))
+    if (!config.on || config.exit == 0 || !owned() || atomic_exchange(&leaving, true))
         return;
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);

@@ -27,7 +27,7 @@ int letgo_wanted(int fd)
 {
     int saved = errno;
     int live = config.on ? verdict_live(fd) : 0;
-    if (live && getpid() != owner)
+    if (live && !owned())
         live = 0;
     errno = saved;
     return live;
@@ -101,10 +101,10 @@ static bool hurries(const struct letgo *l)
 }
 
 /* No descriptor is left to park it under. A dup2 that is going to fail (its target is beyond the limit) takes nothing. */
-static void linger_in_place(struct letgo *l, int limit)
+static void linger_in_place(struct letgo *l)
 {
     struct lingering *here = &l->in_place;
-    if (l->freed || l->fd < limit)
+    if (l->freed || l->fd < descriptor_limit(true))
         l->end = hurries(l) || l->why == WHY_MAX ? linger_now(here) : linger_sync(&here, INT64_MAX);
     l->what = LETGO_PLAIN;
     atomic_fetch_sub(&lingering, 1);
@@ -112,16 +112,15 @@ static void linger_in_place(struct letgo *l, int limit)
 
 static void park(struct letgo *l)
 {
-    int limit = descriptor_limit();
-    unsigned most = descriptor_spare(limit);
     if (l->freed)
         linger_begin(&l->in_place);
+    unsigned most = descriptor_spare();
     l->flags = (int)bare_syscall(SYS_fcntl, l->fd, F_GETFL);
     descriptor_unepoll(l->fd, l->flags);
     if (atomic_fetch_add(&lingering, 1) >= (config.max < most ? config.max : most))
         l->why = WHY_MAX;
     l->in_place.why = (uint8_t)l->why;
-    int parked = descriptor_out_of_the_way(l->fd, PARKED, limit);
+    int parked = descriptor_out_of_the_way(l->fd, PARKED);
     l->lingering = lingering_at(parked);
     if (l->lingering) {
         report_moved(l->fd, parked);
@@ -130,7 +129,7 @@ static void park(struct letgo *l)
     }
     if (parked >= 0)
         descriptor_unpark(parked);
-    linger_in_place(l, limit);
+    linger_in_place(l);
 }
 
 /* false: the number is ours, and the program has no such descriptor. */
@@ -139,7 +138,7 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     l->what = LETGO_NOTHING;
     if (!config.on)
         return true;
-    if (freed && (set_has(PARKED, fd) || set_has(OURS, fd)) && getpid() == owner)
+    if (freed && (set_has(PARKED, fd) || set_has(OURS, fd)) && owned())
         return false;
     int live = letgo_wanted(fd), saved = errno;
     if (!live)
@@ -257,7 +256,7 @@ int letgo_end(struct letgo *l, int result)
 /* dup2 onto a number of ours: the program gets it. */
 void letgo_give_up(int fd)
 {
-    if (!config.on || getpid() != owner)
+    if (!config.on || !owned())
         return;
     if (set_has(PARKED, fd))
         descriptor_give_up(fd);

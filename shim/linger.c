@@ -141,7 +141,7 @@ void linger_begin(struct lingering *l)
         next.shutdown(l->fd, SHUT_WR); /* pushes corked data as well: tcp_send_fin() */
     /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
     if (config.steps & STEP_DRAIN && l->own)
-        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+        next.setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
 }
 
 /* The seed's solutions without a drain, where nothing may wait in the kernel: #1 lets our data be acknowledged first
@@ -190,7 +190,7 @@ static enum end close_waits(struct lingering *l)
     while (config.steps & STEP_LINGER && now() < part && !(end = sent(l, now(), &next)))
         poll(NULL, 0, BLIND / MS);
     if (config.steps & STEP_LINGER && on.l_onoff)
-        setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &on, sizeof on);
+        next.setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &on, sizeof on);
     return end ? end : END_LINGER;
 }
 

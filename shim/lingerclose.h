@@ -7,8 +7,8 @@
  *
  * Invariants. Doubt ends in the real call and nothing else. Between a hook's entry and its return there is no heap, no
  * lock and no stdio: system calls and our own memory only, so that a hook may run in a signal handler. What we remember
- * of a descriptor is a hint: it never allows more than the kernel's own answer does. A process whose getpid() is not
- * `owner` (a vfork child, a fork that nobody noticed) changes nothing of ours. Times are nanoseconds of CLOCK_MONOTONIC,
+ * of a descriptor is a hint: it never allows more than the kernel's own answer does. A process that does not own
+ * its memory (a vfork child, a fork that nobody noticed: owner.c) changes nothing of ours. Times are nanoseconds of CLOCK_MONOTONIC,
  * sizes are bytes, a descriptor that does not exist is -1.
  */
 #ifndef LINGERCLOSE_H
@@ -35,6 +35,7 @@ struct next {
     int (*accept4)(int, struct sockaddr *, socklen_t *, int);
     int (*connect)(int, const struct sockaddr *, socklen_t);
     int (*shutdown)(int, int);
+    int (*setsockopt)(int, int, int, const void *, socklen_t);
     int (*dup)(int);
     int (*dup2)(int, int);
     int (*dup3)(int, int, int);
@@ -139,9 +140,9 @@ void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
 void descriptor_unepoll(int fd, int flags) HIDDEN;
-int descriptor_limit(void) HIDDEN;
-int descriptor_out_of_the_way(int fd, enum set, int limit) HIDDEN;
-unsigned descriptor_spare(int limit) HIDDEN;
+int descriptor_limit(bool again) HIDDEN;
+int descriptor_out_of_the_way(int fd, enum set) HIDDEN;
+unsigned descriptor_spare(void) HIDDEN;
 void descriptor_give_up(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
@@ -163,12 +164,17 @@ int verdict_live(int fd) HIDDEN;                                           /* 0:
 bool verdict_socket(int fd) HIDDEN;
 bool verdict_both_ends(int fd) HIDDEN;
 bool verdict_pending(int fd) HIDDEN;
+void verdict_linger_set(void) HIDDEN;
 enum why verdict_rules(int fd, unsigned role, bool *own) HIDDEN;
 bool verdict_lingers(enum why) HIDDEN;
 const char *verdict_name(enum why) HIDDEN;
 
+/* owner.c: is this the process whose memory this is? */
+void owner_begin(void) HIDDEN;
+void owner_shares_memory(void) HIDDEN;
+bool owned(void) HIDDEN;
+
 /* holders.c: who else holds this connection? */
-extern pid_t owner HIDDEN; /* the process whose memory this is */
 void holders_init(void) HIDDEN;
 uint32_t holders_birth(void) HIDDEN;
 int holders_sibling(int fd) HIDDEN;

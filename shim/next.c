@@ -47,6 +47,11 @@ static int bare_connect(int fd, const struct sockaddr *addr, socklen_t len)
 
 static int bare_shutdown(int fd, int how) { return (int)bare_syscall(SYS_shutdown, fd, how); }
 
+static int bare_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
+{
+    return (int)bare_syscall(SYS_setsockopt, fd, level, name, value, length);
+}
+
 static int bare_dup(int fd) { return (int)bare_syscall(SYS_dup, fd); }
 
 static int bare_dup3(int from, int to, int flags) { return (int)bare_syscall(SYS_dup3, from, to, flags); }
@@ -115,6 +120,7 @@ struct next next = {
     .accept4 = bare_accept4,
     .connect = bare_connect,
     .shutdown = bare_shutdown,
+    .setsockopt = bare_setsockopt,
     .dup = bare_dup,
     .dup2 = bare_dup2,
     .dup3 = bare_dup3,
@@ -179,6 +185,7 @@ void next_bind(void)
     find("pclose", &next.pclose);
     find("daemon", &next.daemon);
     find("shutdown", &next.shutdown);
+    find("setsockopt", &next.setsockopt);
     find("fclose", &next.fclose);
     find("freopen", &next.freopen);
     find("freopen64", &next.freopen64);

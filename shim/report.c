@@ -177,7 +177,7 @@ void report_init(void)
     } else {
         int fd = (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
                                    O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
-        log_fd = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS, descriptor_limit());
+        log_fd = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS);
         if (fd < 0)
             report_warning("LINGERCLOSE_LOG", config.log, "a file that can be opened for writing",
                            "off, stderr or a path that starts with /", "off");

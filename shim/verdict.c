@@ -87,7 +87,12 @@ bool verdict_both_ends(int fd)
     return false;
 }
 
-/* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. */
+/* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. Most programs never set it:
+   until this one does, or has a socket that may come with it, there is nothing to ask before FIN. */
+static _Atomic bool linger_set;
+
+void verdict_linger_set(void) { linger_set = true; }
+
 static bool abort_wanted(const struct linger *l) { return l->l_onoff && l->l_linger == 0; }
 
 static bool port_listed(int fd)
@@ -114,7 +119,8 @@ enum why verdict_rules(int fd, unsigned role, bool *own)
         return WHY_ROLE;
     if (config.port_ranges && !port_listed(fd))
         return WHY_PORT;
-    getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length);
+    if (linger_set)
+        getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length);
     *own = l.l_onoff;
     if (config.abort == ABORT_KEEP && abort_wanted(&l))
         return WHY_ABORT;
