@@ -185,9 +185,9 @@ static void wait_until(const struct lingering *l, int64_t next)
 static enum end close_waits(struct lingering *l)
 {
     struct linger on = {.l_onoff = config.linger >= SECOND, .l_linger = (int)(config.linger / SECOND)};
-    int64_t part = l->began + config.linger % SECOND, next;
+    int64_t part = l->began + config.linger % SECOND, when;
     enum end end = END_NOW;
-    while (config.steps & STEP_LINGER && now() < part && !(end = sent(l, now(), &next)))
+    while (config.steps & STEP_LINGER && now() < part && !(end = sent(l, now(), &when)))
         poll(NULL, 0, BLIND / MS);
     if (config.steps & STEP_LINGER && on.l_onoff)
         next.setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &on, sizeof on);
