@@ -2,6 +2,7 @@
 #include "family.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -62,6 +63,43 @@ bool family_taken(void) { return family && atomic_load(&family->taken); }
 static enum promise kind_of(uint64_t state) { return (enum promise)(uint32_t)state; }
 static uint32_t event_of(uint64_t state) { return (uint32_t)(state >> 32); }
 
+/* Is a child that we spawned gone? A zombie holds nothing any more; WNOWAIT leaves it to the program's own wait. */
+static bool gone(pid_t child)
+{
+    siginfo_t info = {0};
+    int saved = errno;
+    bool gone = child > 0 && (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == child);
+    errno = saved;
+    return gone;
+}
+
+/* Likewise, of somebody else's child perhaps. In another PID namespace the number means nothing; but by then the program
+   has its lock. */
+static bool dead(pid_t process)
+{
+    siginfo_t info = {0};
+    int saved = errno;
+    bool dead = process > 0 && waitid(P_PID, (id_t)process, &info, WEXITED | WNOHANG | WNOWAIT) == 0
+                    ? info.si_pid == process
+                    : kill(process, 0) && errno == ESRCH;
+    errno = saved;
+    return dead;
+}
+
+/* All slots are taken: are there some of processes that have died? */
+static bool sweep(void)
+{
+    bool freed = false;
+    for (struct slot *s = family ? family->slots : NULL; s && s < family->slots + SLOTS; s++) {
+        uint64_t state = atomic_load(&s->state);
+        pid_t child = atomic_load(&s->child);
+        bool mine = kind_of(state) == SPAWNED && atomic_load(&s->maker) == family_me && gone(child);
+        if (mine || (kind_of(state) == EXECING && dead(child)))
+            freed |= atomic_compare_exchange_strong(&s->state, &state, FREE);
+    }
+    return freed;
+}
+
 /* A slot becomes visible last, as a whole. NULL: all are taken, or there is no memory; then doubt stays. */
 struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, uint64_t tag)
 {
@@ -82,8 +120,19 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_fetch_add(&family->generation, 1);
         return s;
     }
+    if (sweep())
+        return family_take(kind, event, pending, tag);
     family_refuse();
     return NULL;
+}
+
+/* exec has failed. */
+void family_free_execing(pid_t process)
+{
+    uint32_t top = family ? atomic_load(&family->top) : 0;
+    for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
+        if (kind_of(atomic_load(&s->state)) == EXECING && atomic_load(&s->child) == process)
+            family_free(s);
 }
 
 void family_free(struct slot *s)
@@ -110,16 +159,6 @@ struct slot *family_find(enum promise kind, uint64_t tag, bool mine)
             return s;
     }
     return NULL;
-}
-
-/* Is a child that we spawned gone? A zombie holds nothing any more; WNOWAIT leaves it to the program's own wait. */
-static bool gone(pid_t child)
-{
-    siginfo_t info = {0};
-    int saved = errno;
-    bool gone = child > 0 && (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) || info.si_pid == child);
-    errno = saved;
-    return gone;
 }
 
 /* Our own newborn child certainly holds what we had before it; unless another thread has not forked it yet, or the
@@ -164,6 +203,13 @@ static enum slots_say slot_says(struct slot *s, const struct question *q)
         return later ? spawned_says(s, state, q) : NOBODY;
     case SETTLING:
         return atomic_load(&s->tag) == q->cookie ? UNSETTLED : NOBODY;
+    case EXECING:
+        if (atomic_load(&s->tag) != q->cookie)
+            return NOBODY;
+        if (!dead(atomic_load(&s->child)))
+            return SOMEBODY;
+        atomic_compare_exchange_strong(&s->state, &state, FREE);
+        return NOBODY;
     case INFLIGHT:
         return atomic_load(&s->tag) == q->cookie ? SOMEBODY : NOBODY;
     }

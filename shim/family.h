@@ -6,9 +6,11 @@
  *             yet locked what other threads opened meanwhile (PARENT)
  *   SPAWNED   a posix_spawn, system or popen child: it may hold what its parent held, without a lock, while it lives
  *   SETTLING  a process closes one of several descriptors of a connection, which drops its lock, and will take it again
+ *   EXECING   a process becomes another program, and one of several descriptors of a connection is closed by that, which
+ *             drops its lock; the program will take it again, but cannot tell us, since exec loses the memory
  *   INFLIGHT  a connection is being passed (SCM_RIGHTS), and its receiver has not locked it yet
  *
- * exec loses the memory. What a program finds after it, it looks at twice (holders.c).
+ * What a program finds after exec, it looks at twice (holders.c).
  */
 #ifndef FAMILY_H
 #define FAMILY_H
@@ -17,15 +19,15 @@
 
 #include <stdatomic.h>
 
-enum promise { FREE, FILLING, NEWBORN, SPAWNED, SETTLING, INFLIGHT };
+enum promise { FREE, FILLING, NEWBORN, SPAWNED, SETTLING, EXECING, INFLIGHT };
 enum { CHILD = 1, PARENT = 2, CLOEXEC_TOO = 4 };
 
 struct slot {
     _Atomic uint64_t state;   /* event << 32 | kind: connections that came after the event have nothing to do with it */
     _Atomic uint32_t maker;   /* which process of the family: its own birth event, 0 for the first */
     _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
-    _Atomic int child;        /* SPAWNED: the process; 0: not known (yet) */
-    _Atomic uint64_t tag;     /* SETTLING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
+    _Atomic int child;        /* SPAWNED, EXECING: the process; 0: not known (yet) */
+    _Atomic uint64_t tag;     /* SETTLING, EXECING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
     _Atomic int64_t began;    /* SPAWNED */
 };
 
@@ -50,6 +52,7 @@ struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;
 enum slots_say family_ask(const struct question *) HIDDEN;
 void family_mark_taken(void) HIDDEN;
 bool family_taken(void) HIDDEN;
+void family_free_execing(pid_t) HIDDEN;
 void family_refuse(void) HIDDEN;
 bool family_refused(uint32_t born) HIDDEN;
 

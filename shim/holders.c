@@ -297,8 +297,14 @@ void holders_before_vfork(void)
     errno = saved;
 }
 
+/* Of what this process has open: the connections that stay open across exec. */
+struct kept {
+    uint64_t cookies[64];
+    int count;
+};
+
 /* poll tells which of 256 numbers are open in one call (POLLNVAL); the first 256 of which none is end the search. */
-static void each_open(void (*found)(int fd))
+static void each_open(void (*found)(int fd, struct kept *), struct kept *k)
 {
     struct pollfd p[256];
     struct rlimit limit = {.rlim_cur = 256};
@@ -314,21 +320,64 @@ static void each_open(void (*found)(int fd))
             if (!(p[i].revents & POLLNVAL)) {
                 open++;
                 if (verdict_socket(base + i))
-                    found(base + i);
+                    found(base + i, k);
             }
     }
 }
 
-static void lock_only(int fd) { lock(fd, F_RDLCK, HOLDER); }
+/* ---- exec ---- */
 
-/* In vfork's child, before exec: it has its own table of descriptors, and so its own locks, in the parent's memory. */
-void holders_vfork_ends(void)
+static bool closes_at_exec(int fd) { return bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC; }
+
+static void keep(int fd, struct kept *k)
 {
+    if (!closes_at_exec(fd) && k->count < 64)
+        k->cookies[k->count++] = cookie_of(fd);
+}
+
+/* exec closes this copy of a connection that has others, and the lock goes with it. */
+static void promise(int fd, struct kept *k)
+{
+    uint64_t cookie = k->count && closes_at_exec(fd) ? cookie_of(fd) : 0;
+    for (int i = 0; cookie && i < k->count; i++)
+        if (k->cookies[i] == cookie) {
+            struct slot *slot = family_take(EXECING, 0, 0, cookie);
+            if (slot)
+                atomic_store(&slot->child, getpid());
+            return;
+        }
+}
+
+static void lock_only(int fd, struct kept *unused)
+{
+    (void)unused;
+    lock(fd, F_RDLCK, HOLDER);
+}
+
+/* Before exec. vfork's child has its own table of descriptors, and so its own locks, in the parent's memory: it takes them
+   here, which settles its birth. */
+void holders_before_exec(void)
+{
+    struct kept kept = {.count = 0};
     int saved = errno;
-    if (birth.slot && !owned()) {
-        each_open(lock_only);
+    if (owned()) {
+        for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
+            keep(fd, &kept);
+        for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
+            promise(fd, &kept);
+    } else if (birth.slot) {
+        each_open(lock_only, &kept);
+        each_open(keep, &kept);
+        each_open(promise, &kept);
         holders_child_gone((struct birth){birth.slot, birth.event});
     }
+    errno = saved;
+}
+
+void holders_exec_failed(void)
+{
+    int saved = errno;
+    family_free_execing(getpid());
     errno = saved;
 }
 
@@ -462,9 +511,15 @@ void holders_sandboxed(void)
             family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
 }
 
+static void inherited(int fd, struct kept *unused)
+{
+    (void)unused;
+    found_held_elsewhere(fd);
+}
+
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */
 void holders_init(void)
 {
     owner_begin();
-    each_open(found_held_elsewhere);
+    each_open(inherited, NULL);
 }

@@ -98,52 +98,57 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
     return result;
 }
 
-/* ---- exec: vfork's child takes its locks here ---- */
+/* ---- exec ---- */
+
+static void before_exec(void)
+{
+    next_bind();
+    if (config.on)
+        holders_before_exec();
+}
+
+/* exec returns only if it has failed. */
+static int failed(int result)
+{
+    if (config.on)
+        holders_exec_failed();
+    return result;
+}
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-    if (config.on)
-        holders_vfork_ends();
-    return next.execve(path, argv, envp);
+    before_exec();
+    return failed(next.execve(path, argv, envp));
 }
 
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
-    if (config.on)
-        holders_vfork_ends();
-    return next.execveat(dir, path, argv, envp, flags);
+    before_exec();
+    return failed(next.execveat(dir, path, argv, envp, flags));
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    next_bind();
-    if (config.on)
-        holders_vfork_ends();
-    return next.fexecve(fd, argv, envp);
+    before_exec();
+    return failed(next.fexecve(fd, argv, envp));
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    next_bind();
-    if (config.on)
-        holders_vfork_ends();
-    return next.execvpe(file, argv, envp);
+    before_exec();
+    return failed(next.execvpe(file, argv, envp));
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
-    next_bind();
-    if (config.on)
-        holders_vfork_ends();
-    return next.execv(path, argv);
+    before_exec();
+    return failed(next.execv(path, argv));
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
-    next_bind();
-    if (config.on)
-        holders_vfork_ends();
-    return next.execvp(file, argv);
+    before_exec();
+    return failed(next.execvp(file, argv));
 }
 
 /* A variable list can't be handed on, only its vector: execl(3) is execv with it, as glibc has it. */

@@ -185,7 +185,8 @@ void holders_register_all(void) HIDDEN;
 void holders_before_fork(void) HIDDEN;
 bool holders_after_fork(pid_t result) HIDDEN;
 void holders_before_vfork(void) HIDDEN;
-void holders_vfork_ends(void) HIDDEN;
+void holders_before_exec(void) HIDDEN;
+void holders_exec_failed(void) HIDDEN;
 void holders_exit_vfork(void) HIDDEN;
 struct birth {
     void *slot;
