@@ -126,6 +126,16 @@ int holders_sibling(int fd)
     return -1;
 }
 
+/* The program did SHUT_RD, by whichever of its descriptors. */
+void holders_deaf(int fd)
+{
+    uint64_t cookie = set_has(DUPED, fd) ? cookie_of(fd) : 0;
+    set_put(DEAF, fd);
+    for (int other = -1; cookie && (other = set_next(DUPED, other)) >= 0;)
+        if (cookie_of(other) == cookie)
+            set_put(DEAF, other);
+}
+
 /* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
    closed". Until it is taken again through a survivor, others must not take us for gone. */
 void *holders_settling(int fd) { return debug_mutant("no-settle") ? NULL : family_take(SETTLING, 0, 0, cookie_of(fd)); }

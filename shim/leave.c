@@ -6,12 +6,16 @@
 #include "lingerclose.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/single_threaded.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#define A_MOMENT INT64_C(100000000) /* ns */
 
 /*
  * close_range and closefrom: each connection in the range takes the four steps, one after the other but for the waiting,
@@ -115,11 +119,21 @@ static bool ours_alone(int fd)
     return alone;
 }
 
+/* How long shutdown may drain: a program that has one thread and a blocking socket waits by its own choice. With more
+   threads the call may be how one of them is woken from recv, and only the real call wakes it, unless the peer finishes,
+   as most do at once. An event loop does not wait at all. */
+static int64_t patience(int fd, int64_t began)
+{
+    long flags = bare_syscall(SYS_fcntl, fd, F_GETFL);
+    if (flags < 0 || flags & O_NONBLOCK)
+        return 0;
+    return __libc_single_threaded ? INT64_MAX : began + A_MOMENT;
+}
+
 /*
  * shutdown(SHUT_RDWR) makes the socket deaf and sends FIN in one: the peer's next byte is answered with RST, before any
- * close (linger.c tells why). So FIN goes first, then the drain, and only then what was asked. Waiting for the drain is
- * only for a program that waits by its own choice (a blocking socket) and cannot be waiting for this very call to wake
- * another thread. Elsewhere what is unread already is discarded, and nothing waits.
+ * close (linger.c tells why). So FIN goes first, then the wait for the peer's, and only then what was asked. SHUT_RD alone
+ * is harmless until the close, which has to know of it.
  *
  * true: done as asked; the connection is over, and the kernel would say ENOTCONN.
  */
@@ -127,19 +141,15 @@ bool leave_shutdown(int fd, int how)
 {
     struct lingering here;
     int saved = errno, state;
-    bool over = false;
     if ((how != SHUT_RD && how != SHUT_RDWR) || !letgo_wanted(fd))
         return false;
-    set_put(DEAF, fd);
-    if (!config.shutdown || !ours_alone(fd))
+    holders_deaf(fd);
+    if (how != SHUT_RDWR || !config.shutdown || !ours_alone(fd))
         return false;
     pthread_testcancel();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     linger_prepare(&here, fd, role_of(fd));
-    if (how == SHUT_RDWR)
-        over = linger_shutdown(&here, __libc_single_threaded);
-    else
-        linger_discard(&here, false);
+    bool over = linger_shutdown(&here, patience(fd, here.began));
     pthread_setcancelstate(state, NULL);
     errno = saved;
     return over;

@@ -22,6 +22,7 @@
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)
 #define BLIND (20 * MS)
+#define KEEP (64 << 10)
 #define GULP (16 << 20) /* one recv's share: what a flooding peer can make us take before we look at the clock again */
 
 int64_t now(void)
@@ -225,18 +226,31 @@ struct lingering *linger_claim(struct lingering *l)
     }
 }
 
-/* For shutdown(2), on the program's own descriptor: what it asked for comes after. true: the peer has finished as well. */
-bool linger_shutdown(struct lingering *l, bool may_wait)
+/*
+ * For shutdown(2), on the program's own descriptor; what it asked for comes after. It may still read what was unread, so
+ * input stays where it is, unless it is so much that the peer might wait for us to take it. poll looks for the peer's FIN
+ * only; input that has grown is noticed when the silence is over.
+ *
+ * true: the peer has finished as well.
+ */
+bool linger_shutdown(struct lingering *l, int64_t until)
 {
-    enum end end = END_NONE;
-    int64_t when;
-    long flags = bare_syscall(SYS_fcntl, l->fd, F_GETFL);
+    struct pollfd p = {.fd = l->fd, .events = POLLRDHUP};
+    int unread = 0, before = 0;
+    int64_t when = 0, t;
     next.shutdown(l->fd, SHUT_WR);
-    if (!may_wait || flags < 0 || flags & O_NONBLOCK)
-        return linger_discard(l, false) == END_EOF;
-    while (!(end = linger_step(l, true, &when)))
-        wait_until(l, when);
-    return end == END_EOF;
+    for (ioctl(l->fd, FIONREAD, &before); (t = now()) < until; before = unread) {
+        if (bound_reached(l, t, &when))
+            return false;
+        int64_t wait = (when < until ? when : until) - t;
+        if (poll(&p, 1, (int)((wait + MS - 1) / MS)) > 0)
+            return true;
+        if (ioctl(l->fd, FIONREAD, &unread) || (unread > KEEP && linger_discard(l, false)))
+            return false;
+        if (unread != before)
+            l->quiet_since = now();
+    }
+    return false;
 }
 
 /* Too many linger already: what can be done without waiting. */

@@ -179,6 +179,7 @@ void holders_init(void) HIDDEN;
 uint32_t holders_birth(void) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
+void holders_deaf(int fd) HIDDEN;
 bool holders_shared(int fd) HIDDEN;
 bool holders_register(int fd) HIDDEN;
 void holders_register_all(void) HIDDEN;
@@ -236,7 +237,7 @@ enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
 enum end linger_sync(struct lingering **, int64_t until) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
-bool linger_shutdown(struct lingering *, bool may_wait) HIDDEN;
+bool linger_shutdown(struct lingering *, int64_t until) HIDDEN;
 const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;
 
