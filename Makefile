@@ -36,10 +36,12 @@ help:
 	@echo 'make clean'
 
 build/liblingerclose.so: $(OBJECTS) shim/lingerclose.map
-	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@ $(OBJECTS) -ldl
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) -ldl
+	mv $@.new $@
 
 build/debug/liblingerclose.so: $(DEBUG) shim/lingerclose.map
-	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@ $(DEBUG) -ldl
+	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(DEBUG) -ldl
+	mv $@.new $@
 
 debug: build/debug/liblingerclose.so
 

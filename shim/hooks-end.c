@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/single_threaded.h>
 #include <unistd.h>
 
 /* The range without our own numbers in it: the program must not end what lingers. The last piece is the program's own
@@ -31,7 +32,9 @@ static bool ours(void) { return config.on && owned(); }
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
     next_bind();
-    if (!ours() || first > last || flags & ~CLOSE_RANGE_UNSHARE)
+    /* UNSHARE: with other threads, the connections stay in their table. */
+    bool unshares = flags & CLOSE_RANGE_UNSHARE && !__libc_single_threaded;
+    if (!ours() || first > last || unshares || flags & ~CLOSE_RANGE_UNSHARE)
         return next.close_range(first, last, flags);
     leave_range(first, last, "close_range");
     return close_pieces(first, last, flags, next.close_range);

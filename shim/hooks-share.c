@@ -14,7 +14,7 @@
 
 void after_fork(pid_t result)
 {
-    if (holders_after_fork(result) && result == 0)
+    if (config.on && holders_after_fork(result) && result == 0)
         letgo_forked();
 }
 

@@ -5,6 +5,7 @@
 #include "lingerclose.h"
 
 #include <errno.h>
+#include <stdio_ext.h>
 
 /* The stream's connection, or -1. */
 static int connection_of(FILE *stream)
@@ -19,10 +20,16 @@ EXPORT int fclose(FILE *stream)
 {
     struct letgo l = {.what = LETGO_NOTHING};
     next_bind();
-    int fd = connection_of(stream);
-    if (fd >= 0 && !fflush(stream))
+    void *child =
+        config.on ? holders_spawned((uint64_t)(uintptr_t)stream) : NULL; /* popen's stream, closed by fclose */
+    int fd = connection_of(stream), failed = fd >= 0 ? fflush(stream) : 0, error = errno;
+    if (fd >= 0 && __fpending(stream) == 0) /* what is left would meet EPIPE after FIN */
         letgo_begin(&l, fd, "fclose", true);
-    return letgo_end(&l, next.fclose(stream));
+    int result = letgo_end(&l, next.fclose(stream));
+    holders_after_spawn(child, 0, 0);
+    if (failed) /* glibc forgets what a second flush does not find again */
+        errno = error;
+    return failed ? EOF : result;
 }
 
 static FILE *reopen(FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *stream)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <sys/epoll.h>
@@ -46,15 +47,8 @@ static long takes(long number, const long a[6])
     return fd;
 }
 
-EXPORT long syscall(long number, ...)
+static long known(long number, const long a[6])
 {
-    long a[6];
-    va_list ap;
-    va_start(ap, number);
-    for (int i = 0; i < 6; i++)
-        a[i] = va_arg(ap, long);
-    va_end(ap);
-    next_bind();
     switch (number) {
     case SYS_close:
         return closes(a);
@@ -112,4 +106,21 @@ EXPORT long syscall(long number, ...)
         break;
     }
     return sys(number, a);
+}
+
+/* syscall(2) is no cancellation point, whatever stands behind the number. */
+EXPORT long syscall(long number, ...)
+{
+    long a[6];
+    int state;
+    va_list ap;
+    va_start(ap, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(ap, long);
+    va_end(ap);
+    next_bind();
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    long result = known(number, a);
+    pthread_setcancelstate(state, NULL);
+    return result;
 }

@@ -12,7 +12,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static void before_fork(void) { holders_before_fork(); }
+static void before_fork(void)
+{
+    if (config.on)
+        holders_before_fork();
+}
+
 static void after_fork_in_parent(void) { after_fork(1); }
 static void after_fork_in_child(void) { after_fork(0); }
 

@@ -111,9 +111,7 @@ void leave_process(const char *how)
    not: nothing is closed here. */
 static bool ours_alone(int fd)
 {
-    bool own,
-        alone = verdict_lingers(verdict_rules(fd, role_of(fd), &own)) && holders_sibling(fd) < 0 && holders_alone(fd);
-    set_drop(CLOSING, fd);
+    bool own, alone = verdict_lingers(verdict_rules(fd, role_of(fd), &own)) && holders_alone(fd);
     if (holders_shared(fd))
         holders_register(fd);
     return alone;

@@ -79,10 +79,19 @@ enum end linger_discard(struct lingering *l, bool all)
     return END_MORE;
 }
 
+/* AF_UNIX has no wire: what is sent is in the peer's queue. */
+static bool delivered(int fd)
+{
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    return config.families & FAMILY_UNIX && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) &&
+           domain == AF_UNIX;
+}
+
 static bool acknowledged(int fd)
 {
     int outstanding = 0; /* counts the FIN too: tcp_ioctl() gives write_seq - snd_una */
-    return ioctl(fd, SIOCOUTQ, &outstanding) || outstanding == 0;
+    return delivered(fd) || ioctl(fd, SIOCOUTQ, &outstanding) || outstanding == 0;
 }
 
 /* When the peer last acknowledged something (the kernel counts ms); long ago where it does not tell. */

@@ -1,0 +1,46 @@
+#!/usr/bin/env bats
+# Each rule of the holders' protocol, switched off in the debug build, loses or hurts connections; with
+# all of them, under the same random delays, nothing happens.
+
+load helper
+load load
+
+setup() {
+    export SHIM=$debug_lib LINGERCLOSE_DELAY=300
+}
+
+# needed RULE SERVER [ARG...]
+needed() {
+    local mutant=$1
+    shift
+    loaded_shimmed "${race:-500}" 20 20000 -- "$@"
+    all_complete "${race:-500}"
+    export LINGERCLOSE_MUTANT=$mutant
+    loaded_shimmed "${race:-500}" 20 20000 -- "$@"
+    echo "mutant $mutant: $(value short) short, $(value reset) reset"
+    [ "$(value complete)" -lt "${race:-500}" ]
+}
+
+@test "looking before leaving: two that close at once both find the other" {
+    race=1000 needed look-first "$bin/models" scm
+}
+
+@test "one counter for all forks: a sibling's birth passes for a holder" {
+    needed one-counter "$bin/models" fork
+}
+
+@test "promises read only after the locks: a child that settles in between is missed" {
+    needed slots-after "$bin/models" double-fork
+}
+
+@test "no new lock after one of several dups was closed: others find nobody" {
+    race=100 needed no-reregister "$bin/dups" dup --child
+}
+
+@test "no lock before a fork: the child finds nobody" {
+    race=100 needed no-register "$bin/closes" fork-close
+}
+
+@test "a dup's close unannounced: others look while its process has no lock" {
+    race=200 needed no-settle "$bin/models" shuffle
+}

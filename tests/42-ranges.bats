@@ -1,0 +1,84 @@
+#!/usr/bin/env bats
+# close_range and closefrom: each connection in the range, and nothing else than asked for.
+
+load helper
+load ways
+
+# gentle CASE: 600,000 bytes and EOF, and the program saw the same as without the shim.
+gentle() {
+    plain ranges "$1" -- peer port send=100 await=fin slow=20000:1
+    cut 600000
+    same_server
+    shimmed ranges "$1" -- peer port send=100 await=fin slow=20000:1
+    whole 600000
+    same_server
+}
+
+@test "a range over three numbers of one connection, with files between them, closes it gently" {
+    gentle copies
+    grep 'close_range ret=0 errno=any open=0' <<<"$output"
+}
+
+@test "closefrom over three numbers of one connection closes it gently" {
+    gentle from
+    grep 'closefrom ret=0 errno=any open=0' <<<"$output"
+}
+
+@test "a range over one of two numbers leaves the connection to the other one" {
+    gentle part
+    grep 'close_range ret=0 errno=any open=0' <<<"$output"
+}
+
+@test "CLOSE_RANGE_CLOEXEC closes nothing: the reply goes on" {
+    gentle cloexec
+    grep 'close_range ret=0 errno=any open=1' <<<"$output"
+}
+
+@test "CLOSE_RANGE_UNSHARE in one thread leaves the connection to the others" {
+    gentle unshare
+    grep 'in the thread: ret=0 errno=any open=0' <<<"$output"
+    grep 'here: ret=0 errno=any open=1' <<<"$output"
+}
+
+@test "CLOSE_RANGE_UNSHARE in a process that shares nothing closes gently" {
+    gentle alone
+}
+
+@test "a range that the kernel refuses leaves the connection as it is" {
+    gentle wrong
+    grep 'backwards ret=-1 errno=EINVAL open=1' <<<"$output"
+    grep 'flags ret=-1 errno=EINVAL open=1' <<<"$output"
+}
+
+@test "ranges over everything do not reach what lingers in another thread" {
+    plain ranges lingering -- peer port send=100 await=fin say=now await=line read
+    cut 600000
+    same_server
+    shimmed ranges lingering -- peer port send=100 await=fin say=now await=line read
+    whole 600000
+    same_server
+}
+
+# calls WORD: how many system calls the program made before it printed a line for the Nth time.
+calls() {
+    sed -n "/write(1, \"begin/,\$p" "$BATS_TEST_TMPDIR/strace" |
+        awk -v n="$1" '/write\(1, "close_range/ { if (++seen == n) { print count; exit } count = 0 } { count++ }'
+}
+
+@test "a range over a million numbers costs a few system calls more than without the shim" {
+    need_command strace
+    need_netns
+    local with without empty_with empty_without
+    local words=(ranges million -- peer port send=100 await=fin read)
+    PATH=$bin:$PATH run netns exchange strace -o "$BATS_TEST_TMPDIR/strace" "${words[@]}" 3>&-
+    echo "$output"
+    cut 600000
+    without=$(calls 1) empty_without=$(calls 2)
+    PATH=$bin:$PATH run netns exchange strace -E "LD_PRELOAD=$lib" -o "$BATS_TEST_TMPDIR/strace" "${words[@]}" 3>&-
+    echo "$output"
+    whole 600000
+    with=$(calls 1) empty_with=$(calls 2)
+    echo "with a connection $with instead of $without, without one $empty_with instead of $empty_without"
+    between "$without" "$with" "$((without + 40))"
+    between "$empty_without" "$empty_with" "$((empty_without + 2))"
+}

@@ -1,0 +1,114 @@
+#!/usr/bin/env bats
+# shutdown(SHUT_RDWR) makes the kernel answer the peer's next byte with a RST, before any close.
+
+load helper
+load ways
+
+# same CASE [rd] -- PEER...: the program sees the same as without the shim, but for the time, and for
+# which of its threads speaks first.
+same() {
+    plain shutdowns "$@"
+    said server | grep -v _ms= | sort >"$BATS_TEST_TMPDIR/plainly"
+    shimmed shutdowns "$@"
+    said server | grep -v _ms= | sort | diff "$BATS_TEST_TMPDIR/plainly" -
+}
+
+@test "after shutdown(SHUT_RDWR) the peer's next byte brings no RST and the reply is whole" {
+    plain server write=1000000 shut=rdwr close -- peer port await=fin send=100 read
+    cut 1000000
+    [ "$(value abort_on_data)" = 1 ]
+    shimmed server write=1000000 shut=rdwr close -- peer port await=fin send=100 read
+    whole 1000000
+}
+
+@test "a thread that is blocked in recv wakes up with 0 in a moment when another calls shutdown(SHUT_RDWR)" {
+    export LINGERCLOSE_IDLE=5s LINGERCLOSE_EXIT=300ms
+    same recv -- peer port read silent
+    [ "$(value reader)" = 0 ]
+    between 0 "$(value woken_ms)" 200
+    between 0 "$(value shutdown_ms)" 200
+    same recv rd -- peer port send=0 await=line read silent
+    [ "$(value reader)" = 0 ]
+    between 0 "$(value woken_ms)" 200
+}
+
+@test "a thread that waits in poll or epoll_wait wakes up in a moment, with the same events" {
+    export LINGERCLOSE_IDLE=5s LINGERCLOSE_EXIT=300ms
+    same poll -- peer port read silent
+    between 0 "$(value woken_ms)" 200
+    same epoll -- peer port read silent
+    between 0 "$(value woken_ms)" 200
+}
+
+@test "after shutdown(SHUT_RDWR) recv, poll, send and shutdown say what they say without the shim" {
+    export LINGERCLOSE_IDLE=200ms
+    same after -- peer port send=100 read silent
+    [ "$(value send)" = -1 ]
+}
+
+@test "what was unread at shutdown(SHUT_RD) can still be read, and the reply still be written" {
+    export LINGERCLOSE_IDLE=100ms
+    same after rd -- peer port send=100 read silent
+    between 0 "$(value shutdown_ms)" 100
+    plain server await shut=rd write=1000000 close -- peer port send=100 slow=20000:1
+    cut 1000000
+    shimmed server await shut=rd write=1000000 close -- peer port send=100 slow=20000:1
+    whole 1000000
+}
+
+@test "shutdown(SHUT_RDWR) of a non-blocking connection does not wait" {
+    export LINGERCLOSE_IDLE=5s
+    plain shutdowns nonblock -- peer port send=100 await=fin read
+    cut 600000
+    shimmed shutdowns nonblock -- peer port send=100 await=fin slow=20000:10
+    whole 600000
+    between 0 "$(value shutdown_ms)" 100
+}
+
+@test "shutdown(SHUT_RDWR) in a program with threads waits a moment at most" {
+    export LINGERCLOSE_IDLE=5s
+    plain shutdowns thread -- peer port send=100 await=fin read
+    cut 600000
+    shimmed shutdowns thread -- peer port send=100 await=fin slow=20000:10
+    whole 600000
+    between 0 "$(value shutdown_ms)" 200
+}
+
+@test "shutdown(SHUT_RDWR) of a connection that a child has too does just that, at once" {
+    export LINGERCLOSE_IDLE=5s
+    same child -- peer port send=100 await=fin read
+    between 0 "$(value shutdown_ms)" 100
+    whole 600000
+    grep "child's recv=0 fine" <<<"$output"
+}
+
+@test "two numbers in one process are still ours alone" {
+    plain shutdowns copy -- peer port send=100 await=fin send=100 read
+    [ "$(value bytes)" -lt 600000 ]
+    [ "$(value send_error)" = RESET ]
+    shimmed shutdowns copy -- peer port send=100 await=fin send=100 read
+    whole 600000
+}
+
+@test "shutdown of what is no live connection gives the same results" {
+    same errors -- peer port send=100 read
+    same errors rd -- peer port send=100 read
+}
+
+@test "shutdown(SHUT_WR) is left alone: the peer's answer to the FIN is read" {
+    same half -- peer port send=100 await=fin send=100 read
+    [ "$(value recv)" = 100 ]
+    whole 600000
+}
+
+@test "LINGERCLOSE_SHUTDOWN=off leaves shutdown as it is, and close as gentle" {
+    export LINGERCLOSE_SHUTDOWN=off
+    plain server write=1000000 shut=rdwr close -- peer port await=fin send=100 read
+    cut 1000000
+    shimmed server write=1000000 shut=rdwr close -- peer port await=fin send=100 read
+    cut 1000000
+    shimmed server await write=1000000 close -- peer port send=100 await=fin read
+    whole 1000000
+    shimmed server await write=1000000 shut=rdwr close -- peer port send=100 await=fin read
+    whole 1000000
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bats
+# Connections that the program left in some special state when it let go of them.
+
+load helper
+load ways
+
+@test "a corked reply arrives although input is unread, whichever way the program lets go" {
+    local words
+    for words in "" "close" "shut=wr" "shut=wr close" "shut=rdwr" "shut=rdwr close"; do
+        # shellcheck disable=SC2086 # a list of words
+        plain server await cork write=1000 $words -- peer port send=100 await=fin read
+        [ "$(value rsts)" = 1 ]
+        # Without a FIN of its own before the reset nothing at all arrives.
+        case $words in shut*) ;; *) [ "$(value bytes)" = 0 ] ;; esac
+        # shellcheck disable=SC2086
+        shimmed server await cork write=1000 $words -- peer port send=100 await=fin read
+        whole 1000
+    done
+}
+
+@test "a corked reply arrives when input comes after the letting go" {
+    plain server cork write=100000 -- peer port await=fin send=100 read
+    [ "$(value rsts)" -gt 0 ]
+    shimmed server cork write=100000 -- peer port await=fin send=100 read
+    whole 100000
+    shimmed server cork write=100000 close -- peer port await=fin send=100 read
+    whole 100000
+}
+
+@test "after the program's own shutdown(SHUT_WR) unread input is drained" {
+    local words
+    for words in "" "close"; do
+        # shellcheck disable=SC2086 # a list of words
+        plain server await write=1000000 shut=wr $words -- peer port send=100 await=fin read
+        cut 1000000
+        # shellcheck disable=SC2086
+        shimmed server await write=1000000 shut=wr $words -- peer port send=100 await=fin read
+        whole 1000000
+    done
+}
+
+@test "after shutdown(SHUT_RD) recv gives 0, which is not taken for the peer's end" {
+    export LINGERCLOSE_IDLE=300ms LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log
+    plain server shut=rd write=1000000 close -- peer port send=100 slow=20000:1
+    cut 1000000
+    # The peer's input comes while the reply is under way, after the letting go.
+    local words peer=(peer port await=line pause=30 send=100 slow=20000:1)
+    for words in "" close; do
+        # shellcheck disable=SC2086 # a list of words
+        plain server shut=rd write=1000000 say=closing $words -- "${peer[@]}"
+        cut 1000000
+        rm -f "$LINGERCLOSE_LOG"
+        # shellcheck disable=SC2086
+        shimmed server shut=rd write=1000000 say=closing $words -- "${peer[@]}"
+        whole 1000000
+        grep 'decided=linger' "$LINGERCLOSE_LOG"
+        never 'end=eof' "$LINGERCLOSE_LOG"
+    done
+}
+
+@test "after shutdown(SHUT_RD) the peer's own end is noticed: the close does not wait for silence" {
+    export LINGERCLOSE_IDLE=2s
+    plain server shut=rd write=1000 close -- peer port fin read
+    between 0 "$(value close_ms)" 50
+    shimmed server await=fin shut=rd write=1000 close -- peer port fin read
+    between 0 "$(value close_ms)" 500
+    whole 1000
+}
+
+@test "a connection that the peer has reset is closed at once" {
+    export LINGERCLOSE_IDLE=2s
+    shimmed server write=1000 close -- peer port read silent
+    between 1900 "$(value close_ms)" 3000
+    plain server await=line close -- peer port reset say=gone
+    between 0 "$(value close_ms)" 50
+    shimmed server await=line close -- peer port reset say=gone
+    between 0 "$(value close_ms)" 200
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bats
+# After a program has put itself into a sandbox there are only the real calls: one that it would not
+# make itself may be its death.
+
+load helper
+load ways
+
+unread=(peer port send=100 await=fin read)
+
+# lives HOW CASE: it says that it is alive, ends as without the shim, and its close is the real call.
+lives() {
+    plain sandbox "$@" -- "${unread[@]}"
+    cut 600000
+    grep '^server: alive' <<<"$output"
+    same_server
+    shimmed sandbox "$@" -- "${unread[@]}"
+    cut 600000
+    same_server
+}
+
+@test "the filter of these tests kills for what lingering needs" {
+    # The control of all that follows: the same without a sandbox lingers, by these calls.
+    need_command strace
+    need_netns
+    PATH=$bin:$PATH run netns exchange strace -E "LD_PRELOAD=$lib" -o "$BATS_TEST_TMPDIR/strace" \
+        ways iterative close unread -- "${unread[@]}" 3>&-
+    echo "$output"
+    whole 600000
+    sed -n '/write(1, "letting go/,$p' "$BATS_TEST_TMPDIR/strace" >"$BATS_TEST_TMPDIR/letting-go"
+    grep -q recvfrom "$BATS_TEST_TMPDIR/letting-go"
+    grep -q getsockopt "$BATS_TEST_TMPDIR/letting-go"
+}
+
+@test "a program that sandboxes itself by prctl lives" {
+    lives prctl close
+    lives prctl shutdown
+    lives prctl exit
+}
+
+@test "a program that sandboxes itself by syscall(SYS_seccomp) lives" {
+    lives seccomp close
+    lives seccomp exit
+    lives tsync close
+}
+
+@test "a program in strict mode lives" {
+    lives strict exit
+}
+
+@test "a sandboxed program's children live" {
+    lives prctl child
+    lives seccomp child
+}
+
+@test "a child that goes into a sandbox closes plainly, its parent's session goes on" {
+    lives prctl shared
+    # Its parent is outside, and lingers.
+    plain sandbox prctl parent -- "${unread[@]}"
+    cut 600000
+    same_server
+    shimmed sandbox prctl parent -- "${unread[@]}"
+    whole 600000
+    same_server
+}
+
+@test "a program that sandboxes itself while a connection lingers for it lives" {
+    local how
+    for how in prctl seccomp tsync; do
+        plain sandbox "$how" background -- "${unread[@]}"
+        same_server
+        shimmed sandbox "$how" background -- "${unread[@]}"
+        same_server
+    done
+}
+
+@test "a filter that was there before the program, as a container's, does not switch the shim off" {
+    local way
+    for way in close fclose return _exit; do
+        plain sandbox wrap ways iterative "$way" unread -- "${unread[@]}"
+        cut 600000
+        shimmed sandbox wrap ways iterative "$way" unread -- "${unread[@]}"
+        whole 600000
+    done
+    lives wrap sandbox prctl close
+}

@@ -1,0 +1,86 @@
+#!/usr/bin/env bats
+# AF_UNIX stream sockets have the same fault: the peer of one that is closed with unread input gets
+# ECONNRESET. They linger where LINGERCLOSE_FAMILIES says so, and otherwise are left alone.
+
+load helper
+load ways
+
+setup() {
+    path=$BATS_TEST_TMPDIR/socket
+}
+
+# unixly plain|shimmed MODEL TYPE CASE
+unixly() {
+    rm -f "$path"
+    "$1" unixes serve "$path" "$2" "$3" "$4" -- unixes peer "$path" "$3" "$4"
+}
+
+# ended END SEND_ERROR
+ended() {
+    [ "$(value bytes)" = 60000 ] || complain "the peer read $(value bytes) bytes"
+    [ "$(value end)" = "$1" ] || complain "the peer's reading ended with $(value end)"
+    [ "$(value send_error)" = "$2" ] || complain "the peer's sending ended with $(value send_error)"
+}
+
+@test "by default a unix socket is left alone" {
+    local families
+    for families in "" tcp; do
+        [ -z "$families" ] || export LINGERCLOSE_FAMILIES=$families
+        LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log unixly shimmed close stream unread
+        ended RESET none
+        unixly shimmed close stream late
+        ended EOF EPIPE
+        unixly shimmed exit stream unread
+        ended RESET none
+        never . "$BATS_TEST_TMPDIR/log"
+    done
+}
+
+@test "with LINGERCLOSE_FAMILIES=tcp,unix the peer reads EOF although input was unread" {
+    local model
+    export LINGERCLOSE_FAMILIES=tcp,unix
+    for model in close fclose exit fork; do
+        unixly plain "$model" stream unread
+        ended RESET none
+        unixly shimmed "$model" stream unread
+        ended EOF none
+        exits_with 0
+    done
+}
+
+@test "with it the peer can still send after the close" {
+    local model
+    export LINGERCLOSE_FAMILIES=tcp,unix
+    for model in close fclose exit fork; do
+        unixly plain "$model" stream late
+        ended EOF EPIPE
+        unixly shimmed "$model" stream late
+        ended EOF none
+    done
+}
+
+@test "with it a silent peer is waited for no longer than LINGERCLOSE_IDLE" {
+    export LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_IDLE=300ms
+    unixly plain close stream silent
+    ended RESET none
+    between 0 "$(value close_ms)" 50
+    unixly shimmed close stream silent
+    ended EOF none
+    between 290 "$(value close_ms)" 900
+}
+
+@test "with it other types of unix sockets are left alone" {
+    export LINGERCLOSE_FAMILIES=tcp,unix
+    unixly plain close seqpacket unread
+    [ "$(value end)" = RESET ]
+    unixly shimmed close seqpacket unread
+    [ "$(value end)" = RESET ]
+}
+
+@test "with it TCP lingers as before" {
+    export LINGERCLOSE_FAMILIES=tcp,unix
+    plain server await write=1000000 close -- peer port send=100 await=fin read
+    cut 1000000
+    shimmed server await write=1000000 close -- peer port send=100 await=fin read
+    whole 1000000
+}

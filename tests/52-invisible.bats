@@ -1,0 +1,112 @@
+#!/usr/bin/env bats
+# What lingers in the background has numbers in the program's table. The program must not hit them by
+# what programs do to numbers that they do not know, and must get a number that it asks for by name.
+# In every case the lingering goes on and ends well, and nothing is left over.
+
+load helper
+
+setup() {
+    export LINGERCLOSE_MODE=auto LINGERCLOSE_IDLE=2s
+}
+
+client=(peer port send=100 await=line await=fin say=go await=line send=100000 read)
+
+# intrudes HOW: the program closes or takes what it can find while its connection lingers. It finds
+# what it finds without us: nothing. The control has a copy of the connection there.
+intrudes() {
+    plain intruder "$1" keep -- peer port send=100 await=line say=go await=line read
+    [ "$(value hit)" = "${expected:-1}" ] || complain "the control did not find its copy"
+    plain intruder "$1" -- "${client[@]}"
+    [ "$(value send_error)" = RESET ] && [ "$(value rsts)" = 1 ]
+    result=$(grep '^server: same=' <<<"$output")
+    [ "$result" = "server: same=1 hit=0 wrong=0" ]
+    shimmed intruder "$1" -- "${client[@]}"
+    whole 100000
+    [ "$(value same)" = 1 ] || complain "the next open() got another number than without the shim"
+    [ "$(value wrong)" = 0 ]
+    [ "$(value left)" = 0 ] || complain "$(value left) sockets are left over"
+}
+
+# closes HOW: ... and no close succeeds.
+closes() {
+    intrudes "$1"
+    [ "$(grep '^server: same=' <<<"$output")" = "$result" ]
+}
+
+@test "a loop that closes every number" {
+    closes loop
+}
+
+@test "a loop of syscall(SYS_close)" {
+    closes raw
+}
+
+@test "a walk through /proc/self/fd that closes what it finds" {
+    closes walk
+}
+
+@test "closefrom" {
+    expected=0 closes closefrom
+}
+
+@test "close_range" {
+    expected=0 closes close_range
+}
+
+@test "syscall(SYS_close_range)" {
+    expected=0 closes raw-range
+}
+
+@test "a forked child that closes every number" {
+    expected=0 closes fork
+}
+
+@test "a vforked child that closes every number" {
+    expected=0 closes vfork
+}
+
+@test "dup2 onto our numbers: the program gets them" {
+    intrudes dup2
+    [ "$(value hit)" -ge 1 ]
+}
+
+@test "dup3 onto our numbers: the program gets them" {
+    intrudes dup3
+    [ "$(value hit)" -ge 1 ]
+}
+
+@test "syscall(SYS_dup2) onto our numbers: the program gets them" {
+    intrudes raw-dup2
+    [ "$(value hit)" -ge 1 ]
+}
+
+@test "fcntl(F_DUPFD) from our numbers on gives free ones" {
+    intrudes fcntl
+    [ "$(value hit)" -ge 1 ]
+}
+
+# The shim's thread has a table of its own from then on: what it closes there is not closed in ours.
+@test "unshare(CLONE_FILES) and close_range(CLOSE_RANGE_UNSHARE) while a connection lingers" {
+    plain intruder unshare keep -- peer port send=100 await=line say=go await=line read
+    [ "$(value left)" = 1 ]
+    for how in unshare unshare-range; do
+        plain intruder $how -- "${client[@]}"
+        result=$(grep '^server: same=' <<<"$output")
+        shimmed intruder $how -- "${client[@]}"
+        whole 100000
+        [ "$(grep '^server: same=' <<<"$output")" = "$result" ]
+        [ "$(value left)" = 0 ]
+    done
+}
+
+@test "an event loop whose numbers are taken by dup2 all the time loses no connection" {
+    export LINGERCLOSE_IDLE=300ms
+    plain epoll-server -- visitors port silent=10 normal=10 go term
+    [ "$(value rsts)" = 20 ]
+    shimmed epoll-server take -- visitors port silent=100 normal=2000 go fds=1 term
+    [ "$(value complete)" = 2100 ]
+    [ "$(value closes)" = 2100 ]
+    [ "$(value taken)" -ge 2000 ]
+    value fds_ms
+    no_resets
+}
