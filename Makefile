@@ -19,7 +19,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
-.PHONY: all debug test-programs check check-load demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-threads demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make demo           a real program with and without it'
 	@echo 'make check          the test suite'
 	@echo 'make check-load     the races: 20,000 connections in every process model'
+	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
 	@echo 'make bench          what it costs'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
@@ -70,12 +71,16 @@ check: all debug test-programs
 check-load: all debug test-programs
 	sh tests/check-load
 
+check-threads: all test-programs
+	sh tests/check-threads
+
 demo: all
 	sh scripts/demo
 
 bench: all test-programs
 	sh tests/bench/close.sh
 	sh tests/bench/fork.sh
+	sh tests/bench/lingering.sh
 
 readme: all test-programs
 	sh scripts/readme

@@ -30,13 +30,20 @@ enum { CLOSED, OPENING, OPEN };
 static _Atomic int set_state;   /* of the crowd's epoll set */
 static _Atomic bool running;    /* a thread runs the crowd, or is being made */
 static _Atomic pid_t thread_id; /* of the last one; 0: it has not begun */
+static _Atomic bool closing;    /* the thread is at close_set() */
+static _Atomic int takers;      /* threads that are handing over */
 static struct crowd crowd;
 
 static bool open_set(void)
 {
     int closed = CLOSED;
-    if (!atomic_compare_exchange_strong(&set_state, &closed, OPENING))
-        return closed == OPEN;
+    while (!atomic_compare_exchange_weak(&set_state, &closed, OPENING)) {
+        if (closed == OPEN)
+            return true;
+        if (closed == OPENING && !atomic_load(&closing))
+            return false; /* another thread is at it, or this one under a signal */
+        closed = CLOSED;
+    }
     bool open = crowd_open(&crowd, letgo_finish);
     int high = open ? descriptor_out_of_the_way(crowd.epfd, OURS) : -1;
     if (high >= 0) {
@@ -47,9 +54,27 @@ static bool open_set(void)
     return open;
 }
 
+/* The set goes with the thread, unless somebody is about to use it. */
+static void close_set(void)
+{
+    int open = OPEN;
+    atomic_store(&closing, true);
+    if (atomic_compare_exchange_strong(&set_state, &open, OPENING)) {
+        bool unused = !atomic_load(&takers) && !atomic_load(&crowd.members);
+        if (unused) {
+            bare_close(crowd.epfd);
+            set_drop(OURS, crowd.epfd);
+        }
+        atomic_store(&set_state, unused ? CLOSED : OPEN);
+    }
+    atomic_store(&closing, false);
+}
+
 /* Gives the crowd up if nobody has come meanwhile. */
 static bool may_end(void)
 {
+    if (!atomic_load(&crowd.stop))
+        close_set();
     bool no = false;
     atomic_store(&running, false);
     return atomic_load(&crowd.stop) || !atomic_load(&crowd.members) ||
@@ -91,7 +116,10 @@ static bool start_thread(void)
 bool background_take(struct lingering *l)
 {
     bool no = false;
-    if (!open_set() || !crowd_add(&crowd, l))
+    atomic_fetch_add(&takers, 1);
+    bool taken = open_set() && crowd_add(&crowd, l);
+    atomic_fetch_sub(&takers, 1);
+    if (!taken)
         return false;
     if (!atomic_compare_exchange_strong(&running, &no, true) || start_thread())
         return true;
@@ -108,7 +136,7 @@ bool background_yield(void)
     for (int fd = -1; !freed && atomic_load(&set_state) == OPEN && (fd = set_next(PARKED, fd)) >= 0;) {
         struct lingering *l = lingering_at(fd);
         int free = CLAIM_FREE;
-        if (l && l->epfd == crowd.epfd && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
+        if (l && l->crowd == crowd.era && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
             letgo_finish(l, END_NOW);
             crowd_left(&crowd);
             freed = true;
@@ -129,12 +157,14 @@ void background_moved(struct lingering *l)
 /* In the child: the set is the parent's, and so were its members. */
 void background_forked(void)
 {
-    if (atomic_load(&set_state) == OPEN) {
+    if (set_has(OURS, crowd.epfd)) {
         set_drop(OURS, crowd.epfd);
         bare_close(crowd.epfd);
     }
     atomic_store(&set_state, CLOSED);
     atomic_store(&running, false);
+    atomic_store(&closing, false);
+    atomic_store(&takers, 0);
     atomic_store(&thread_id, 0);
 }
 
@@ -179,9 +209,12 @@ void background_stop(void)
     errno = saved;
 }
 
-/* The program wants the number of our epoll set (dup2). */
+/* The program wants the number of our epoll set (dup2): the set goes on under another. */
 void background_give_up(int fd)
 {
-    if (atomic_load(&set_state) == OPEN && crowd.epfd == fd)
-        background_stop();
+    int other;
+    if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = descriptor_out_of_the_way(fd, OURS)) < 0)
+        return;
+    atomic_store(&crowd.epfd, other);
+    set_drop(OURS, fd);
 }

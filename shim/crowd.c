@@ -73,7 +73,7 @@ bool crowd_add(struct crowd *c, struct lingering *l)
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = l->fd};
     if (l->era && l->era != c->era)
         return false;
-    l->epfd = c->epfd;
+    l->crowd = c->era;
     atomic_fetch_add(&c->members, 1);
     if (!bare_syscall(SYS_epoll_ctl, c->epfd, EPOLL_CTL_ADD, l->fd, &e))
         return true;
@@ -96,7 +96,7 @@ static void visit(struct crowd *c, int fd)
     if (!l)
         return;
     take_off(c, l);
-    if (l->epfd != c->epfd || !atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+    if (l->crowd != c->era || !atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
         return; /* its number was given up: it is over, or comes under another */
     enum end end = linger_step(l, false, &next);
     if (end && end != END_MORE) {
@@ -151,8 +151,8 @@ void crowd_end(struct crowd *c, enum set in, enum end end)
     for (int fd = -1; (fd = set_next(in, fd)) >= 0;) {
         struct lingering *l = lingering_at(fd);
         int free = CLAIM_FREE;
-        if (l && l->epfd == c->epfd && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
-            c->done(l, end);
+        if (l && l->crowd == c->era && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
+            c->done(l, end == END_NOW ? linger_now(l) : end);
             crowd_left(c);
         }
     }

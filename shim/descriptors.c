@@ -19,6 +19,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,7 +30,8 @@
 static struct descriptor *table;
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
-static _Atomic int peak; /* the highest number that the program was given, as far as we saw */
+static _Atomic int forking; /* threads that are in fork */
+static _Atomic int peak;    /* the highest number that the program was given, as far as we saw */
 static _Atomic uint64_t *sets[SETS];
 static _Atomic int top; /* no set has a member at or above it */
 
@@ -115,11 +117,18 @@ void descriptor_forget(int fd)
         atomic_store(&d->epoll, EPOLL_NONE);
 }
 
+/* A set with two numbers may have lost the one that we noted. */
+static _Atomic bool epolls_copied;
+
 /* `to` is another name of `from` now. A source that no hook has seen come may be a connection all the same. */
 void descriptor_duped(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     bool known = set_has(KNOWN, from);
+    if (set_has(EPOLLS, from) && owned()) {
+        set_put(EPOLLS, to);
+        atomic_store(&epolls_copied, true);
+    }
     if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) || !owned())
         return;
     descriptor_forget(to);
@@ -168,9 +177,9 @@ void descriptor_unepoll(int fd, int flags)
 {
     struct descriptor *d = descriptor(fd);
     int where = d ? atomic_load(&d->epoll) : EPOLL_MANY;
-    if (where > 0)
+    if (where > 0 && !atomic_load(&epolls_copied))
         take_out(where - 1, fd);
-    else if (where == EPOLL_MANY)
+    else if (where)
         for (int epfd = -1; (epfd = set_next(EPOLLS, epfd)) >= 0;)
             take_out(epfd, fd);
     if (flags & O_ASYNC)
@@ -189,19 +198,55 @@ int descriptor_limit(bool again)
     return atomic_load(&last);
 }
 
+/* Where the numbers begin that programs do not get. */
+static int out_of_the_way(bool again)
+{
+    int limit = descriptor_limit(again);
+    return (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
+}
+
+/* Most often we know which number it will be, and say so before: a child that another thread forks in between has it. */
+static int next_free(int fd, int least)
+{
+    int likely = least;
+    while (set_has(PARKED, likely) || set_has(OURS, likely) || set_has(PARKING, likely) || set_has(KNOWN, likely))
+        likely++;
+    descriptor_forget(likely);
+    set_put(PARKING, likely);
+    int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, likely);
+    if (other != likely) {
+        set_drop(PARKING, likely);
+        if (other < 0)
+            return -1;
+        descriptor_forget(other);
+        set_put(PARKING, other);
+    }
+    return other;
+}
+
+/* The kernel's table of a process with threads grows only after a grace period of RCU, some ms: so it grows while there
+   is one thread, when the first connection may come. */
+void descriptor_make_room(int fd)
+{
+    static _Atomic bool made;
+    if (!__libc_single_threaded || atomic_exchange(&made, true))
+        return;
+    int high = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, out_of_the_way(false));
+    if (high >= 0)
+        bare_close(high);
+}
+
 /* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
 int descriptor_out_of_the_way(int fd, enum set set)
 {
     int other = -1;
-    for (int again = 0; other < 0 && again <= 1; again++) {
-        int limit = descriptor_limit(again);
-        other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (limit < PARK_BELOW ? limit : PARK_BELOW) / 2);
-    }
+    for (int again = 0; other < 0 && again <= 1; again++)
+        other = next_free(fd, out_of_the_way(again));
     if (other < 0)
-        other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 0);
+        other = next_free(fd, 0);
     if (other >= 0) {
-        descriptor_forget(other);
         set_put(set, other);
+        set_drop(PARKING, other);
     }
     return other;
 }
@@ -217,8 +262,47 @@ unsigned descriptor_spare(void)
 
 void descriptor_unpark(int parked)
 {
+    set_put(PARKING, parked);
     set_drop(PARKED, parked);
     bare_close(parked);
+    if (!atomic_load(&forking))
+        set_drop(PARKING, parked);
+}
+
+/* fork copies the descriptors first and the memory later (copy_process()): what another thread closes in between, the
+   child has, and would not find in its memory. So the marks stay until fork is over. */
+void descriptor_fork_begins(void) { atomic_fetch_add(&forking, 1); }
+
+void descriptor_fork_over(void)
+{
+    if (atomic_fetch_sub(&forking, 1) == 1)
+        for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;)
+            set_drop(PARKING, fd);
+}
+
+/* This thread has a table of its own now (unshare(2), CLONE_FILES): what is ours is in the other one as well. */
+void descriptor_leave_table(void)
+{
+    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;)
+        bare_close(fd);
+    for (int fd = -1; (fd = set_next(OURS, fd)) >= 0;)
+        bare_close(fd);
+}
+
+/* In a forked child: our copies of what lingers in the parent would keep it alive. */
+void descriptor_unpark_all(void)
+{
+    atomic_store(&forking, 0);
+    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;) {
+        lingering_at(fd)->era = 0;
+        atomic_store(&lingering_at(fd)->claim, CLAIM_NONE);
+        descriptor_unpark(fd);
+    }
+    for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;) {
+        if (!set_has(KNOWN, fd) && verdict_socket(fd))
+            bare_close(fd);
+        set_drop(PARKING, fd);
+    }
 }
 
 /* The program wants a number that one of our lingering connections has: it goes on under another. Whoever runs it finds
@@ -235,7 +319,7 @@ void descriptor_give_up(int fd)
         return;
     m->fd = other;
     m->number = l->number;
-    m->epfd = -1;
+    m->crowd = 0;
     m->role = l->role;
     m->why = l->why;
     m->deaf = l->deaf;
@@ -249,6 +333,6 @@ void descriptor_give_up(int fd)
     l->moved = other;
     atomic_store(&m->claim, CLAIM_FREE);
     atomic_store(&l->claim, CLAIM_NONE);
-    if (l->epfd >= 0)
+    if (l->crowd)
         background_moved(m);
 }

@@ -16,7 +16,7 @@ static struct family {
     _Atomic bool taken;          /* somebody takes descriptors without asking (pidfd_getfd) */
     _Atomic uint32_t refused;    /* connections that came before this event are in doubt for good */
     struct slot slots[SLOTS];
-} * family;
+} * _Atomic family;
 
 uint32_t family_me;
 

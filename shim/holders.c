@@ -260,8 +260,10 @@ void holders_before_fork(void)
     int saved = errno;
     birth.slot = NULL;
     birth.event = 0;
-    if (owned())
+    if (owned()) {
+        descriptor_fork_begins();
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
+    }
     errno = saved;
 }
 
@@ -287,6 +289,7 @@ bool holders_after_fork(pid_t result)
     if (result == 0)
         child_settles();
     else {
+        descriptor_fork_over();
         shared(birth.event);
         if (result < 0)
             family_done(birth.slot, birth.event, CHILD);
@@ -294,6 +297,13 @@ bool holders_after_fork(pid_t result)
     }
     errno = saved;
     return true;
+}
+
+/* pthread_atfork's handlers are not told. */
+void holders_fork_failed(void)
+{
+    if (birth.event)
+        family_done(birth.slot, birth.event, CHILD);
 }
 
 /* vfork's parent sleeps until the child is gone or another program; the child settles for both. */

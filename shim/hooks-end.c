@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -29,13 +30,22 @@ static int close_pieces(unsigned first, unsigned last, int flags, int (*real)(un
 
 static bool ours(void) { return config.on && owned(); }
 
+static int left_table(int result, bool unshared)
+{
+    int saved = errno;
+    if (result == 0 && unshared && ours())
+        descriptor_leave_table();
+    errno = saved;
+    return result;
+}
+
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
     next_bind();
     /* UNSHARE: with other threads, the connections stay in their table. */
     bool unshares = flags & CLOSE_RANGE_UNSHARE && !__libc_single_threaded;
     if (!ours() || first > last || unshares || flags & ~CLOSE_RANGE_UNSHARE)
-        return next.close_range(first, last, flags);
+        return left_table(next.close_range(first, last, flags), unshares);
     leave_range(first, last, "close_range");
     return close_pieces(first, last, flags, next.close_range);
 }
@@ -115,6 +125,23 @@ void sandboxed(void)
     background_stop();
     holders_sandboxed();
     config.on = false;
+}
+
+/* What fails in a process with threads (unshare(2), setns(2)) must not fail because of ours: it ends before. */
+EXPORT int unshare(int flags)
+{
+    next_bind();
+    if (flags & (CLONE_NEWUSER | CLONE_THREAD | CLONE_SIGHAND | CLONE_VM) && ours())
+        background_stop();
+    return left_table(next.unshare(flags), flags & CLONE_FILES && !__libc_single_threaded);
+}
+
+EXPORT int setns(int fd, int type)
+{
+    next_bind();
+    if (ours())
+        background_stop();
+    return next.setns(fd, type);
 }
 
 EXPORT int prctl(int option, ...)

@@ -23,7 +23,7 @@ EXPORT pid_t fork(void)
     next_bind();
     pid_t child = next.fork();
     if (child < 0 && config.on)
-        after_fork(-1);
+        holders_fork_failed();
     return child;
 }
 

@@ -72,6 +72,8 @@ static long known(long number, const long a[6])
         return dup3((int)a[0], (int)a[1], (int)a[2]);
     case SYS_fcntl:
         return fcntl((int)a[0], (int)a[1], a[2]);
+    case SYS_epoll_create1:
+        return epoll_create1((int)a[0]);
     case SYS_epoll_ctl:
         return epoll_ctl((int)a[0], (int)a[1], (int)a[2], (struct epoll_event *)a[3]);
     case SYS_sendmsg:

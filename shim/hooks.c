@@ -48,8 +48,10 @@ static int not_yours(void)
 
 static void came(int fd, unsigned role)
 {
-    if (fd >= 0 && config.on && owned())
-        descriptor_note(fd, role, holders_birth());
+    if (fd < 0 || !config.on || !owned())
+        return;
+    descriptor_note(fd, role, holders_birth());
+    descriptor_make_room(fd);
 }
 
 EXPORT int close(int fd)
@@ -173,6 +175,16 @@ EXPORT int fcntl64(int fd, int command, ...)
     va_end(ap);
     return control(next.fcntl64, fd, command, argument);
 }
+
+static int made(int epfd)
+{
+    if (epfd >= 0 && config.on)
+        set_put(EPOLLS, epfd);
+    return epfd;
+}
+
+EXPORT int epoll_create(int size) { return made(next.epoll_create(size)); }
+EXPORT int epoll_create1(int flags) { return made(next.epoll_create1(flags)); }
 
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {

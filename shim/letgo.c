@@ -264,16 +264,12 @@ void letgo_give_up(int fd)
         background_give_up(fd);
 }
 
-/* In a forked child: what lingers is the parent's, and our copies would keep it alive. */
+/* In a forked child: what lingers is the parent's. */
 void letgo_forked(void)
 {
     int saved = errno;
     background_forked();
-    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;) {
-        lingering_at(fd)->era = 0;
-        atomic_store(&lingering_at(fd)->claim, CLAIM_NONE);
-        descriptor_unpark(fd);
-    }
+    descriptor_unpark_all();
     atomic_store(&lingering, 0);
     errno = saved;
 }

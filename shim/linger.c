@@ -36,7 +36,7 @@ int64_t now(void)
 void linger_prepare(struct lingering *l, int fd, unsigned role)
 {
     l->fd = l->number = fd;
-    l->epfd = -1;
+    l->crowd = 0;
     l->role = (uint8_t)role;
     l->deaf = l->own = l->finishing = false;
     l->discarded = 0;

@@ -41,6 +41,8 @@ struct next {
     int (*dup3)(int, int, int);
     int (*fcntl)(int, int, ...);
     int (*fcntl64)(int, int, ...);
+    int (*epoll_create)(int);
+    int (*epoll_create1)(int);
     int (*epoll_ctl)(int, int, int, struct epoll_event *);
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
     ssize_t (*recvmsg)(int, struct msghdr *, int);
@@ -72,6 +74,8 @@ struct next {
     int (*close_range)(unsigned, unsigned, int);
     void (*closefrom)(int);
     int (*prctl)(int, ...);
+    int (*unshare)(int);
+    int (*setns)(int, int);
 };
 extern struct next next HIDDEN;
 extern pid_t (*next_vfork)(void) HIDDEN; /* vfork in bare.S jumps through it */
@@ -117,6 +121,7 @@ enum set {
     EPOLL_ELSEWHERE, /* an epoll set knows it by a number that is gone */
     CLOSING,         /* on its way out, in some thread; after the others: see holders_sibling() */
     PARKED,          /* ours: a connection that lingers */
+    PARKING,         /* about to be, or just no more: a child forked meanwhile may have it */
     OURS,            /* ours: the log */
     EPOLLS,          /* an epoll descriptor */
     SETS
@@ -143,6 +148,11 @@ void descriptor_unepoll(int fd, int flags) HIDDEN;
 int descriptor_limit(bool again) HIDDEN;
 int descriptor_out_of_the_way(int fd, enum set) HIDDEN;
 unsigned descriptor_spare(void) HIDDEN;
+void descriptor_make_room(int fd) HIDDEN;
+void descriptor_fork_begins(void) HIDDEN;
+void descriptor_fork_over(void) HIDDEN;
+void descriptor_unpark_all(void) HIDDEN;
+void descriptor_leave_table(void) HIDDEN;
 void descriptor_give_up(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
@@ -185,6 +195,7 @@ bool holders_register(int fd) HIDDEN;
 void holders_register_all(void) HIDDEN;
 void holders_before_fork(void) HIDDEN;
 bool holders_after_fork(pid_t result) HIDDEN;
+void holders_fork_failed(void) HIDDEN;
 void holders_before_vfork(void) HIDDEN;
 void holders_before_exec(void) HIDDEN;
 void holders_exec_failed(void) HIDDEN;
@@ -214,10 +225,10 @@ struct lingering {
     _Atomic int claim; /* who may touch it: CLAIM_ */
     int fd;            /* its parked number, or in place the program's own */
     int number;        /* what the program called it */
-    int epfd;          /* the crowd's that it is in, or -1 */
     int moved;         /* where it went when its number was given up */
     int after, before; /* in the crowd's wheel: numbers of other entries, or -1; the crowd's own, like these two: */
     uint16_t spoke, era;
+    uint16_t crowd; /* the era of the crowd that it is in, or 0 */
     uint8_t role, why;
     bool deaf;           /* the program did SHUT_RD: see linger.c */
     bool own;            /* it has set SO_LINGER itself */
@@ -244,7 +255,7 @@ int64_t now(void) HIDDEN;
 /* crowd.c: many lingering connections at once, in one thread */
 #define SPOKES 1024 /* of the wheel of deadlines */
 struct crowd {
-    int epfd;
+    _Atomic int epfd;
     uint16_t era; /* which crowd a member's links belong to */
     _Atomic bool stop;
     _Atomic unsigned members;

@@ -72,6 +72,10 @@ static int bare_fcntl(int fd, int command, ...)
     return (int)bare_syscall(SYS_fcntl, fd, command, argument);
 }
 
+static int bare_epoll_create1(int flags) { return (int)bare_syscall(SYS_epoll_create1, flags); }
+
+static int bare_epoll_create(int size) { return size > 0 ? bare_epoll_create1(0) : (int)bare_error(-EINVAL); }
+
 static int bare_epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     return (int)bare_syscall(SYS_epoll_ctl, epfd, op, fd, event);
@@ -126,6 +130,8 @@ struct next next = {
     .dup3 = bare_dup3,
     .fcntl = bare_fcntl,
     .fcntl64 = bare_fcntl,
+    .epoll_create = bare_epoll_create,
+    .epoll_create1 = bare_epoll_create1,
     .epoll_ctl = bare_epoll_ctl,
     .sendmsg = bare_sendmsg,
     .recvmsg = bare_recvmsg,
@@ -161,6 +167,8 @@ void next_bind(void)
     find("dup3", &next.dup3);
     find("fcntl", &next.fcntl);
     find("fcntl64", &next.fcntl64);
+    find("epoll_create", &next.epoll_create);
+    find("epoll_create1", &next.epoll_create1);
     find("epoll_ctl", &next.epoll_ctl);
     find("sendmsg", &next.sendmsg);
     find("recvmsg", &next.recvmsg);
@@ -192,5 +200,7 @@ void next_bind(void)
     find("close_range", &next.close_range);
     find("closefrom", &next.closefrom);
     find("prctl", &next.prctl);
+    find("unshare", &next.unshare);
+    find("setns", &next.setns);
     atomic_store(&bound, true);
 }
