@@ -72,6 +72,17 @@ void set_put(enum set set, int fd)
     atomic_fetch_or(&sets[set][fd / 64], UINT64_C(1) << (fd % 64));
 }
 
+/* true: it was not in the set. Beyond the table there is nothing to take, and nothing in the way. */
+static bool set_take(enum set set, int fd)
+{
+    bool had = set_has(set, fd);
+    if (!had && fd < size)
+        had = atomic_fetch_or(&sets[set][fd / 64], UINT64_C(1) << (fd % 64)) >> (fd % 64) & 1;
+    if (!had)
+        set_put(set, fd);
+    return !had;
+}
+
 void set_drop(enum set set, int fd)
 {
     if (set_has(set, fd)) /* most sets have few members: do not dirty a page to clear a clear bit */
@@ -112,7 +123,8 @@ void descriptor_forget(int fd)
     if (!d)
         return;
     for (int i = 0; i < SETS; i++)
-        set_drop(i, fd);
+        if (i != PARKING)
+            set_drop(i, fd);
     if (atomic_load(&d->epoll)) /* do not dirty a page for nothing */
         atomic_store(&d->epoll, EPOLL_NONE);
 }
@@ -209,18 +221,15 @@ static int out_of_the_way(bool again)
 static int next_free(int fd, int least)
 {
     int likely = least;
-    while (set_has(PARKED, likely) || set_has(OURS, likely) || set_has(PARKING, likely) || set_has(KNOWN, likely))
+    while (set_has(PARKED, likely) || set_has(OURS, likely) || set_has(KNOWN, likely) || !set_take(PARKING, likely))
         likely++;
-    descriptor_forget(likely);
-    set_put(PARKING, likely);
     int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, likely);
-    if (other != likely) {
+    if (other != likely)
         set_drop(PARKING, likely);
-        if (other < 0)
-            return -1;
-        descriptor_forget(other);
+    if (other != likely && other >= 0)
         set_put(PARKING, other);
-    }
+    if (other >= 0)
+        descriptor_forget(other);
     return other;
 }
 
