@@ -6,7 +6,7 @@
  * hand-over is crowd_add: one epoll_ctl. Making the thread is the exception: pthread_create allocates. (A bare clone
  * would not; but glibc's setuid must reach every thread, or ours would keep root's credentials.)
  *
- * A forked child has none: it closes the parked numbers it inherited (holders.c) and starts its own.
+ * A forked child has none: it closes the parked numbers it inherited (descriptors.c) and starts its own.
  */
 #include "lingerclose.h"
 
@@ -50,6 +50,8 @@ static bool open_set(void)
         bare_close(crowd.epfd);
         crowd.epfd = high;
     }
+    if (open && high < 0)
+        set_put(OURS, crowd.epfd);
     atomic_store(&set_state, open ? OPEN : CLOSED);
     return open;
 }
@@ -62,6 +64,7 @@ static void close_set(void)
     if (atomic_compare_exchange_strong(&set_state, &open, OPENING)) {
         bool unused = !atomic_load(&takers) && !atomic_load(&crowd.members);
         if (unused) {
+            crowd_forget(&crowd);
             bare_close(crowd.epfd);
             set_drop(OURS, crowd.epfd);
         }
@@ -146,10 +149,13 @@ bool background_yield(void)
     return freed;
 }
 
+bool background_has(const struct lingering *l) { return atomic_load(&set_state) == OPEN && l->crowd == crowd.era; }
+
 /* What lingered under a number that the program wants (dup2) goes on under another. */
 void background_moved(struct lingering *l)
 {
-    if (!crowd_add(&crowd, l))
+    int free = CLAIM_FREE;
+    if (!crowd_add(&crowd, l) && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
         letgo_finish(l, END_NOW);
     crowd_left(&crowd);
 }
@@ -201,6 +207,7 @@ void background_stop(void)
         for (int i = 0; i < 1000 && alive(); i++)
             nanosleep(&ms, NULL);
         crowd_end(&crowd, PARKED, END_NOW);
+        crowd_forget(&crowd);
         set_drop(OURS, crowd.epfd);
         bare_close(crowd.epfd);
         atomic_store(&set_state, CLOSED);

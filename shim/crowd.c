@@ -73,8 +73,8 @@ bool crowd_add(struct crowd *c, struct lingering *l)
     struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = l->fd};
     if (l->era && l->era != c->era)
         return false;
-    l->crowd = c->era;
     atomic_fetch_add(&c->members, 1);
+    l->crowd = c->era;
     if (!bare_syscall(SYS_epoll_ctl, c->epfd, EPOLL_CTL_ADD, l->fd, &e))
         return true;
     crowd_left(c);
@@ -143,6 +143,14 @@ void crowd_run(struct crowd *c, int64_t until)
             visit(c, events[i].data.fd);
         turn(c);
     }
+}
+
+/* The crowd is over: entries that were ended by others may still hang in its wheel. */
+void crowd_forget(struct crowd *c)
+{
+    for (int i = 0; i < SPOKES; i++)
+        for (int fd = c->wheel[i]; fd >= 0; fd = lingering_at(fd)->after)
+            lingering_at(fd)->era = 0;
 }
 
 /* What is still there is cut short: its FIN is out, and the close that follows sends what is left. */

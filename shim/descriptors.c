@@ -92,7 +92,7 @@ void set_drop(enum set set, int fd)
 int set_next(enum set set, int fd)
 {
     int end = atomic_load(&top);
-    for (fd++; fd < end; fd = (fd | 63) + 1) {
+    for (fd = fd < 0 ? 0 : fd + 1; fd < end; fd = (fd | 63) + 1) {
         uint64_t word = atomic_load(&sets[set][fd / 64]) >> (fd % 64);
         if (word)
             return fd + __builtin_ctzll(word);
@@ -148,8 +148,7 @@ void descriptor_duped(int from, int to)
         return;
     if (!known) {
         descriptor_note(from, ROLE_ACCEPTED, 0);
-        if (holders_birth())
-            set_put(SHARED, from);
+        set_put(SHARED, from);
     }
     descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
     atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
@@ -315,17 +314,28 @@ void descriptor_unpark_all(void)
 }
 
 /* The program wants a number that one of our lingering connections has: it goes on under another. Whoever runs it finds
-   that its claim is gone, and where it went. */
-void descriptor_give_up(int fd)
+   that its claim is gone, and where it went. false: there is no other number, or it waits with others on some thread's
+   stack (close_range, exit); dup2(2) knows EBUSY for that. */
+bool descriptor_give_up(int fd)
 {
-    struct lingering *l = lingering_at(fd), *m;
+    struct lingering *l = lingering_at(fd), *m = NULL;
     int free = CLAIM_FREE, other;
-    while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN) && free != CLAIM_NONE) {
+    while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN)) {
+        if (!set_has(PARKED, fd) && !set_has(PARKING, fd))
+            return true; /* it is over */
         free = CLAIM_FREE;
         sched_yield();
     }
-    if (free == CLAIM_NONE || (other = descriptor_out_of_the_way(fd, PARKED)) < 0 || !(m = lingering_at(other)))
-        return;
+    if (l->crowd && !background_has(l))
+        other = -1;
+    else if ((other = descriptor_out_of_the_way(fd, PARKED)) >= 0)
+        m = lingering_at(other);
+    if (!m) {
+        if (other >= 0)
+            descriptor_unpark(other);
+        atomic_store(&l->claim, CLAIM_FREE);
+        return false;
+    }
     m->fd = other;
     m->number = l->number;
     m->crowd = 0;
@@ -344,4 +354,5 @@ void descriptor_give_up(int fd)
     atomic_store(&l->claim, CLAIM_NONE);
     if (l->crowd)
         background_moved(m);
+    return true;
 }

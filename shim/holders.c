@@ -28,6 +28,7 @@ static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
 static __thread struct {
     struct slot *slot;
     uint32_t event;
+    bool vfork;
 } birth;
 
 static void refuse(void)
@@ -47,7 +48,8 @@ static bool locked_by_other(int fd, int byte)
     struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     if (bare_syscall(SYS_fcntl, fd, F_GETLK, &l) == 0)
         return l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
-    refuse();
+    if (errno != EBADF)             /* closed meanwhile */
+        refuse();
     return true;
 }
 
@@ -59,16 +61,31 @@ static uint64_t cookie_of(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &length) ? 0 : cookie;
 }
 
+/* vfork returns twice, to its caller; we see that it is over when the same thread comes here again. The child has become
+   another program, has died before it could, or was never made. */
+static void vfork_over(void)
+{
+    if (birth.vfork && owned()) {
+        birth.vfork = false;
+        holders_child_gone((struct birth){birth.slot, birth.event});
+    }
+}
+
 /*
  * The birth of a connection is the last sharing before a hook saw it, not before the kernel made it: a child forked in
  * between by another thread has it, but nothing in that child can know of it.
  */
-uint32_t holders_birth(void) { return atomic_load(&shares); }
+uint32_t holders_birth(void)
+{
+    vfork_over();
+    return atomic_load(&shares);
+}
 
 bool holders_shared(int fd)
 {
     struct descriptor *d = descriptor(fd);
-    return !d || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares) || family_taken();
+    return !d || !set_has(KNOWN, fd) || set_has(SHARED, fd) || atomic_load(&d->born) != atomic_load(&shares) ||
+           family_taken();
 }
 
 /* What we know of the entry's connection must still be so: another thread may close it and open another meanwhile. */
@@ -143,7 +160,7 @@ void *holders_settling(int fd) { return debug_mutant("no-settle") ? NULL : famil
 void holders_settled(void *slot, int survivor)
 {
     debug_window();
-    if (!debug_mutant("no-reregister"))
+    if (!debug_mutant("no-reregister") && holders_shared(survivor)) /* since a moment ago, perhaps */
         holders_register(survivor);
     family_free(slot);
 }
@@ -207,6 +224,7 @@ static bool sure(int fd, uint64_t cookie)
 bool holders_alone(int fd)
 {
     struct descriptor *d = descriptor(fd);
+    vfork_over();
     if (!holders_shared(fd))
         return true;
     if (!d || !set_has(KNOWN, fd) || atomic_load(&refused) || family_refused(atomic_load(&d->born)))
@@ -236,6 +254,7 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
 {
     if (!family_init())
         refuse();
+    vfork_over();
     *event = family_event();
     struct slot *slot = family_take(kind, *event, pending, 0);
     uint32_t before = atomic_load(&shares);
@@ -313,6 +332,7 @@ void holders_before_vfork(void)
     if (owned()) {
         owner_shares_memory();
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
+        birth.vfork = true;
     }
     errno = saved;
 }
@@ -323,14 +343,15 @@ struct kept {
     int count;
 };
 
-/* poll tells which of 256 numbers are open in one call (POLLNVAL); the first 256 of which none is end the search. */
+/* poll tells which of 256 numbers are open in one call (POLLNVAL); beyond 1024 the first 256 of which none
+   is end the search. */
 static void each_open(void (*found)(int fd, struct kept *), struct kept *k)
 {
     struct pollfd p[256];
     struct rlimit limit = {.rlim_cur = 256};
     getrlimit(RLIMIT_NOFILE, &limit);
     int chunk = limit.rlim_cur < 256 ? (int)limit.rlim_cur : 256; /* poll(2): more is EINVAL */
-    for (int base = 0, open = 1; open; base += chunk) {
+    for (int base = 0, open = 1; open || base < 1024; base += chunk) {
         for (int i = 0; i < chunk; i++)
             p[i] = (struct pollfd){.fd = base + i};
         if (poll(p, (nfds_t)chunk, 0) < 0)
@@ -458,7 +479,7 @@ void holders_after_spawn(void *slot, pid_t child, uint64_t tag)
     errno = saved;
 }
 
-void *holders_spawned(uint64_t tag) { return family_find(SPAWNED, tag, true); }
+void *holders_spawned(uint64_t tag) { return owned() ? family_find(SPAWNED, tag, true) : NULL; }
 
 /* ---- SCM_RIGHTS ---- */
 

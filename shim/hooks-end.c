@@ -4,6 +4,7 @@
 #include "lingerclose.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -44,7 +45,7 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
     next_bind();
     /* UNSHARE: with other threads, the connections stay in their table. */
     bool unshares = flags & CLOSE_RANGE_UNSHARE && !__libc_single_threaded;
-    if (!ours() || first > last || unshares || flags & ~CLOSE_RANGE_UNSHARE)
+    if (!ours() || first > last || first > INT_MAX || unshares || flags & ~CLOSE_RANGE_UNSHARE)
         return left_table(next.close_range(first, last, flags), unshares);
     leave_range(first, last, "close_range");
     return close_pieces(first, last, flags, next.close_range);
@@ -122,8 +123,10 @@ void sandboxed(void)
 {
     if (!ours())
         return;
+    int saved = errno;
     background_stop();
     holders_sandboxed();
+    errno = saved;
     config.on = false;
 }
 
@@ -153,7 +156,7 @@ EXPORT int prctl(int option, ...)
         a[i] = va_arg(ap, unsigned long);
     va_end(ap);
     next_bind();
-    if (option == PR_SET_SECCOMP)
+    if (option == PR_SET_SECCOMP && (a[0] == SECCOMP_MODE_STRICT || a[1])) /* else a probe */
         sandboxed();
     return next.prctl(option, a[0], a[1], a[2], a[3]);
 }

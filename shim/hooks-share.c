@@ -39,7 +39,7 @@ EXPORT pid_t _Fork(void)
     return child;
 }
 
-/* vfork.S calls this and then jumps to the real one: it returns twice, so it can't be called from C. */
+/* bare.S calls this and then jumps to the real one: it returns twice, so it can't be called from C. */
 HIDDEN void before_vfork(void)
 {
     if (config.on)
@@ -263,12 +263,16 @@ EXPORT int pclose(FILE *stream)
    lock on what was there once more. */
 EXPORT int daemon(int nochdir, int noclose)
 {
+    int saved = errno;
     next_bind();
     if (config.on && owned())
         holders_give();
+    errno = saved;
     int result = next.daemon(nochdir, noclose);
+    saved = errno;
     if (config.on && holders_birth())
         holders_register_all();
+    errno = saved;
     return result;
 }
 

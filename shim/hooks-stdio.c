@@ -22,7 +22,8 @@ EXPORT int fclose(FILE *stream)
     next_bind();
     void *child =
         config.on ? holders_spawned((uint64_t)(uintptr_t)stream) : NULL; /* popen's stream, closed by fclose */
-    int fd = connection_of(stream), failed = fd >= 0 ? fflush(stream) : 0, error = errno;
+    int before = errno, fd = connection_of(stream), failed = fd >= 0 ? fflush(stream) : 0, error = errno;
+    errno = before;                         /* of a stream that is read, fflush tries to seek */
     if (fd >= 0 && __fpending(stream) == 0) /* what is left would meet EPIPE after FIN */
         letgo_begin(&l, fd, "fclose", true);
     int result = letgo_end(&l, next.fclose(stream));
@@ -35,9 +36,10 @@ EXPORT int fclose(FILE *stream)
 static FILE *reopen(FILE *(*real)(const char *, const char *, FILE *), const char *path, const char *mode, FILE *stream)
 {
     struct letgo l = {.what = LETGO_NOTHING};
-    int fd = connection_of(stream);
+    int before = errno, fd = connection_of(stream);
     if (fd >= 0 && !fflush(stream))
         letgo_begin(&l, fd, "freopen", true);
+    errno = before;
     FILE *result = real(path, mode, stream);
     letgo_end(&l, 0);
     return result;
@@ -61,6 +63,8 @@ extern stream_iterator _IO_iter_begin(void) __attribute__((weak));
 extern stream_iterator _IO_iter_end(void) __attribute__((weak));
 extern stream_iterator _IO_iter_next(stream_iterator) __attribute__((weak));
 extern FILE *_IO_iter_file(stream_iterator) __attribute__((weak));
+extern void _IO_list_lock(void) __attribute__((weak)); /* recursive */
+extern void _IO_list_unlock(void) __attribute__((weak));
 
 /*
  * exit(3) flushes the streams after everything of ours has run, and a flush after FIN would be EPIPE. So those that are
@@ -69,8 +73,9 @@ extern FILE *_IO_iter_file(stream_iterator) __attribute__((weak));
  */
 void stdio_flush(void)
 {
-    if (!_IO_iter_begin || !_IO_iter_end || !_IO_iter_next || !_IO_iter_file)
+    if (!_IO_iter_begin || !_IO_iter_end || !_IO_iter_next || !_IO_iter_file || !_IO_list_lock || !_IO_list_unlock)
         return;
+    _IO_list_lock();
     for (stream_iterator i = _IO_iter_begin(); i != _IO_iter_end(); i = _IO_iter_next(i)) {
         FILE *stream = _IO_iter_file(i);
         int fd = stream->_fileno;
@@ -83,6 +88,7 @@ void stdio_flush(void)
         fflush_unlocked(stream);
         funlockfile(stream);
     }
+    _IO_list_unlock();
 }
 
 EXPORT int _IO_fclose(FILE *) __attribute__((alias("fclose"))); /* glibc's other name for it */

@@ -47,7 +47,7 @@ static long takes(long number, const long a[6])
     return fd;
 }
 
-static long known(long number, const long a[6])
+static long known(long number, const long a[6], int state)
 {
     switch (number) {
     case SYS_close:
@@ -78,6 +78,14 @@ static long known(long number, const long a[6])
         return epoll_ctl((int)a[0], (int)a[1], (int)a[2], (struct epoll_event *)a[3]);
     case SYS_sendmsg:
         return sendmsg((int)a[0], (const struct msghdr *)a[1], (int)a[2]);
+    case SYS_sendmmsg:
+        return sendmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3]);
+    case SYS_recvmmsg:
+        return recvmmsg((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (struct timespec *)a[4]);
+    case SYS_unshare:
+        return unshare((int)a[0]);
+    case SYS_setns:
+        return setns((int)a[0], (int)a[1]);
     case SYS_recvmsg:
         return recvmsg((int)a[0], (struct msghdr *)a[1], (int)a[2]);
     case SYS_execve:
@@ -103,10 +111,11 @@ static long known(long number, const long a[6])
     case SYS_prctl:
         return prctl((int)a[0], a[1], a[2], a[3], a[4]);
     case SYS_seccomp:
-        if (a[0] == SECCOMP_SET_MODE_FILTER || a[0] == SECCOMP_SET_MODE_STRICT)
+        if (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2])) /* else a probe */
             sandboxed();
         break;
     }
+    pthread_setcancelstate(state, NULL); /* none of ours: as it would be without us */
     return sys(number, a);
 }
 
@@ -122,7 +131,7 @@ EXPORT long syscall(long number, ...)
     va_end(ap);
     next_bind();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    long result = known(number, a);
+    long result = known(number, a, state);
     pthread_setcancelstate(state, NULL);
     return result;
 }

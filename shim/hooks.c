@@ -50,13 +50,17 @@ static void came(int fd, unsigned role)
 {
     if (fd < 0 || !config.on || !owned())
         return;
+    int saved = errno;
     descriptor_note(fd, role, holders_birth());
     descriptor_make_room(fd);
+    errno = saved;
 }
 
 EXPORT int close(int fd)
 {
     struct letgo l;
+    if (config.on)
+        pthread_testcancel(); /* where the real call would, before anything has changed */
     if (!letgo_begin(&l, fd, "close", true))
         return not_yours();
     return letgo_end(&l, next.close(fd));
@@ -129,8 +133,14 @@ static bool replaces(int from, int to)
 {
     if (!config.on || from == to || next.fcntl(from, F_GETFD) < 0)
         return false;
-    letgo_give_up(to);
     return true;
+}
+
+/* dup(2) knows this error, "during a race condition with open(2) and dup()"; it passes. */
+static int busy(void)
+{
+    errno = EBUSY;
+    return -1;
 }
 
 EXPORT int dup2(int from, int to)
@@ -138,6 +148,8 @@ EXPORT int dup2(int from, int to)
     struct letgo l;
     if (!replaces(from, to))
         return next.dup2(from, to);
+    if (!letgo_give_up(to))
+        return busy();
     letgo_begin(&l, to, "dup2", false);
     return letgo_end(&l, copied(from, next.dup2(from, to)));
 }
@@ -147,6 +159,8 @@ EXPORT int dup3(int from, int to, int flags)
     struct letgo l;
     if (flags & ~O_CLOEXEC || !replaces(from, to))
         return next.dup3(from, to, flags);
+    if (!letgo_give_up(to))
+        return busy();
     letgo_begin(&l, to, "dup3", false);
     return letgo_end(&l, copied(from, next.dup3(from, to, flags)));
 }
@@ -178,7 +192,7 @@ EXPORT int fcntl64(int fd, int command, ...)
 
 static int made(int epfd)
 {
-    if (epfd >= 0 && config.on)
+    if (epfd >= 0 && config.on && owned())
         set_put(EPOLLS, epfd);
     return epfd;
 }
@@ -189,7 +203,7 @@ EXPORT int epoll_create1(int flags) { return made(next.epoll_create1(flags)); }
 EXPORT int epoll_ctl(int epfd, int op, int fd, struct epoll_event *event)
 {
     int result = next.epoll_ctl(epfd, op, fd, event);
-    if (result == 0 && op == EPOLL_CTL_ADD && config.on)
+    if (result == 0 && op == EPOLL_CTL_ADD && config.on && owned())
         descriptor_epoll(epfd, fd);
     return result;
 }

@@ -25,8 +25,10 @@ void leave_range(unsigned first, unsigned last, const char *how)
 {
     struct crowd crowd = {.epfd = -1};
     int saved = errno;
+    int state;
     if (!config.on || !owned())
         return;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     for (int fd = (int)first - 1; (fd = set_next(KNOWN, fd)) >= 0 && (unsigned)fd <= last;) {
         struct letgo l;
         if (!letgo_begin(&l, fd, how, true) || l.what == LETGO_NOTHING)
@@ -38,6 +40,7 @@ void leave_range(unsigned first, unsigned last, const char *how)
         crowd_run(&crowd, INT64_MAX);
         bare_close(crowd.epfd);
     }
+    pthread_setcancelstate(state, NULL);
     errno = saved;
 }
 
@@ -142,9 +145,10 @@ bool leave_shutdown(int fd, int how)
     if ((how != SHUT_RD && how != SHUT_RDWR) || !letgo_wanted(fd))
         return false;
     holders_deaf(fd);
-    if (how != SHUT_RDWR || !config.shutdown || !ours_alone(fd))
+    bool alone = how == SHUT_RDWR && config.shutdown && ours_alone(fd);
+    errno = saved;
+    if (!alone)
         return false;
-    pthread_testcancel();
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     linger_prepare(&here, fd, role_of(fd));
     bool over = linger_shutdown(&here, patience(fd, here.began));

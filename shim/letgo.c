@@ -58,8 +58,7 @@ static void look(struct letgo *l)
         if (set_has(EPOLL_ELSEWHERE, l->fd) || atomic_load(&descriptor(l->fd)->epoll))
             set_put(EPOLL_ELSEWHERE, l->survivor);
         l->why = WHY_HELD;
-        if (holders_shared(l->fd))
-            l->what = LETGO_STAYS;
+        l->what = LETGO_STAYS;
         return;
     }
     l->why = verdict_rules(l->fd, role, &l->in_place.own);
@@ -143,8 +142,7 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     int live = letgo_wanted(fd), saved = errno;
     if (!live)
         return true;
-    /* As the real call would, before anything has changed; after that no cancellation may lose the parked name. */
-    pthread_testcancel();
+    /* From here on no cancellation may lose the parked name. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &l->cancel);
     l->fd = fd;
     l->live = live;
@@ -180,20 +178,28 @@ void letgo_finish(struct lingering *l, enum end end)
     }
 }
 
+/* Unless somebody else has it, who then ends it. */
+static void finish_now(struct lingering *l)
+{
+    int free = CLAIM_FREE;
+    if (atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+        letgo_finish(l, linger_now(l));
+}
+
 static void join(struct crowd *c, struct lingering *l)
 {
     linger_begin(l);
     if (c->epfd < 0)
         crowd_open(c, letgo_finish);
     if (!crowd_add(c, l))
-        letgo_finish(l, linger_now(l));
+        finish_now(l);
 }
 
 static void hand_over(struct lingering *l)
 {
     linger_begin(l);
     if (!background_take(l))
-        letgo_finish(l, linger_now(l));
+        finish_now(l);
 }
 
 /* In auto, a program that holds the other end itself does not wait either: it might be the only one to close that. Most
@@ -215,7 +221,7 @@ static void linger_here(struct lingering *l)
 static void linger(struct letgo *l)
 {
     if (l->why == WHY_MAX)
-        letgo_finish(l->lingering, linger_now(l->lingering));
+        finish_now(l->lingering);
     else if (hurries(l))
         hand_over(l->lingering);
     else if (l->together)
@@ -253,15 +259,16 @@ int letgo_end(struct letgo *l, int result)
     return result;
 }
 
-/* dup2 onto a number of ours: the program gets it. */
-void letgo_give_up(int fd)
+/* dup2 onto a number of ours: the program gets it. false: not now. */
+bool letgo_give_up(int fd)
 {
     if (!config.on || !owned())
-        return;
+        return true;
     if (set_has(PARKED, fd))
-        descriptor_give_up(fd);
-    else if (set_has(OURS, fd))
+        return descriptor_give_up(fd);
+    if (set_has(OURS, fd))
         background_give_up(fd);
+    return true;
 }
 
 /* In a forked child: what lingers is the parent's. */

@@ -5,8 +5,9 @@
  * and calls nobody. One file knows dlsym (next.c), one the environment (config.c), one the memory that a family of
  * forked processes shares (family.c).
  *
- * Invariants. Doubt ends in the real call and nothing else. Between a hook's entry and its return there is no heap, no
- * lock and no stdio: system calls and our own memory only, so that a hook may run in a signal handler. What we remember
+ * Invariants. Doubt ends in the real call and nothing else. On the way of a close there is no heap, no lock and no
+ * stdio: system calls and our own memory only, so that it may happen in a signal handler (but for the making of the
+ * background thread: background.c). What we remember
  * of a descriptor is a hint: it never allows more than the kernel's own answer does. A process that does not own
  * its memory (a vfork child, a fork that nobody noticed: owner.c) changes nothing of ours. Times are nanoseconds of CLOCK_MONOTONIC,
  * sizes are bytes, a descriptor that does not exist is -1.
@@ -153,7 +154,7 @@ void descriptor_fork_begins(void) HIDDEN;
 void descriptor_fork_over(void) HIDDEN;
 void descriptor_unpark_all(void) HIDDEN;
 void descriptor_leave_table(void) HIDDEN;
-void descriptor_give_up(int fd) HIDDEN;
+bool descriptor_give_up(int fd) HIDDEN;
 void descriptor_unpark(int parked) HIDDEN;
 
 /* verdict.c: may this descriptor linger? */
@@ -266,12 +267,14 @@ struct crowd {
 bool crowd_open(struct crowd *, void (*done)(struct lingering *, enum end)) HIDDEN;
 bool crowd_add(struct crowd *, struct lingering *) HIDDEN;
 void crowd_left(struct crowd *) HIDDEN;
+void crowd_forget(struct crowd *) HIDDEN;
 void crowd_run(struct crowd *, int64_t until) HIDDEN;
 void crowd_end(struct crowd *, enum set in, enum end) HIDDEN;
 
 /* background.c: the thread */
 bool background_take(struct lingering *) HIDDEN;
 bool background_yield(void) HIDDEN;
+bool background_has(const struct lingering *) HIDDEN;
 void background_moved(struct lingering *) HIDDEN;
 void background_forked(void) HIDDEN;
 void background_wait(int64_t until) HIDDEN;
@@ -293,7 +296,7 @@ struct letgo {
 int letgo_wanted(int fd) HIDDEN; /* as verdict_live, if it is for us to decide */
 bool letgo_begin(struct letgo *, int fd, const char *how, bool freed) HIDDEN; /* false: the number is ours */
 int letgo_end(struct letgo *, int result) HIDDEN;
-void letgo_give_up(int fd) HIDDEN;
+bool letgo_give_up(int fd) HIDDEN;
 void letgo_forked(void) HIDDEN;
 void letgo_finish(struct lingering *, enum end) HIDDEN;
 
