@@ -177,7 +177,7 @@ static void doze(int64_t us)
    two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
 static bool held(int fd, const struct question *q)
 {
-    for (int tries = 0; tries < (q->hurry ? 20 : 700); tries++) {
+    for (int tries = 0; tries < (q->hurry ? 100 : 700); tries++) {
         uint32_t generation = family_generation();
         enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(q);
         if (says == SOMEBODY)
