@@ -223,7 +223,10 @@ lingered() {
 @test "where no thread can be had close does what it can, at once, and never fails" {
     export LINGERCLOSE_MODE=auto LINGERCLOSE_IDLE=2s
     kinds=(EAGAIN EPERM ENOSYS)
-    [ "$(id -u)" != 0 ] || kinds+=(nproc)
+    # As another user, who must be able to get at the programs: not so in a checkout below a private directory.
+    if [ "$(id -u)" = 0 ] && setpriv --reuid 65534 --clear-groups test -x "$bin/epoll-server"; then
+        kinds+=(nproc)
+    fi
     for kind in "${kinds[@]}"; do
         plain refuse "$kind" epoll-server -- visitors port silent=20 normal=100 go threads term
         [ "$(value rsts)" -ge 100 ]
