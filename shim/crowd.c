@@ -75,8 +75,11 @@ bool crowd_add(struct crowd *c, struct lingering *l)
         return false;
     atomic_fetch_add(&c->members, 1);
     l->crowd = c->era;
-    if (!bare_syscall(SYS_epoll_ctl, c->epfd, EPOLL_CTL_ADD, l->fd, &e))
-        return true;
+    for (int epfd = -1; epfd != c->epfd;) { /* again, if the set has moved meanwhile: background_give_up() */
+        epfd = c->epfd;
+        if (!bare_syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, l->fd, &e))
+            return true;
+    }
     crowd_left(c);
     return false;
 }

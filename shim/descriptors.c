@@ -336,21 +336,10 @@ bool descriptor_give_up(int fd)
         atomic_store(&l->claim, CLAIM_FREE);
         return false;
     }
-    m->fd = other;
-    m->number = l->number;
-    m->crowd = 0;
-    m->role = l->role;
-    m->why = l->why;
-    m->deaf = l->deaf;
-    m->own = l->own;
-    m->finishing = l->finishing;
-    m->began = l->began;
-    m->quiet_since = l->quiet_since;
-    m->discarded = l->discarded;
+    linger_move(m, l, other);
     report_moved(fd, other);
     set_drop(PARKED, fd);
     l->moved = other;
-    atomic_store(&m->claim, CLAIM_FREE);
     atomic_store(&l->claim, CLAIM_NONE);
     if (l->crowd)
         background_moved(m);

@@ -81,19 +81,6 @@ static void look(struct letgo *l)
         l->what = LETGO_LINGERS;
 }
 
-static void move(struct lingering *to, const struct lingering *from, int fd)
-{
-    linger_prepare(to, fd, from->role);
-    to->number = from->number;
-    to->deaf = from->deaf;
-    to->own = from->own;
-    to->finishing = from->finishing;
-    to->why = from->why;
-    to->began = from->began;
-    to->quiet_since = from->quiet_since;
-    to->discarded = from->discarded;
-}
-
 static bool hurries(const struct letgo *l)
 {
     return config.mode == MODE_BACKGROUND || (config.mode == MODE_AUTO && l->flags & O_NONBLOCK);
@@ -123,7 +110,7 @@ static void park(struct letgo *l)
     l->lingering = lingering_at(parked);
     if (l->lingering) {
         report_moved(l->fd, parked);
-        move(l->lingering, &l->in_place, parked);
+        linger_move(l->lingering, &l->in_place, parked);
         return;
     }
     if (parked >= 0)

@@ -44,6 +44,20 @@ void linger_prepare(struct lingering *l, int fd, unsigned role)
     atomic_store(&l->claim, CLAIM_FREE);
 }
 
+/* It goes on under another number; the bounds stay where they were. */
+void linger_move(struct lingering *to, const struct lingering *from, int fd)
+{
+    linger_prepare(to, fd, from->role);
+    to->number = from->number;
+    to->why = from->why;
+    to->deaf = from->deaf;
+    to->own = from->own;
+    to->finishing = from->finishing;
+    to->began = from->began;
+    to->quiet_since = from->quiet_since;
+    to->discarded = from->discarded;
+}
+
 /* MSG_TRUNC with no buffer discards in the kernel (tcp(7)), many times faster than a small buffer. What refuses it (a
    TLS upper layer, AF_UNIX) gets a buffer. With nothing left to discard: is there more all the same, or the end? */
 static ssize_t discard(int fd, uint64_t left)

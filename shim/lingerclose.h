@@ -243,6 +243,7 @@ _Static_assert(sizeof(struct lingering) <= 64, "a lingering connection costs at 
 
 struct lingering *lingering_at(int fd) HIDDEN; /* descriptors.c has the table; NULL beyond it */
 void linger_prepare(struct lingering *, int fd, unsigned role) HIDDEN;
+void linger_move(struct lingering *to, const struct lingering *from, int fd) HIDDEN;
 enum end linger_discard(struct lingering *, bool all) HIDDEN;
 void linger_begin(struct lingering *) HIDDEN;
 enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
