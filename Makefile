@@ -19,7 +19,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
-.PHONY: all debug test-programs check check-load check-threads demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-threads check-programs demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so
 
@@ -29,6 +29,7 @@ help:
 	@echo 'make check          the test suite'
 	@echo 'make check-load     the races: 20,000 connections in every process model'
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
+	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make bench          what it costs'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
@@ -73,6 +74,9 @@ check-load: all debug test-programs
 
 check-threads: all test-programs
 	sh tests/check-threads
+
+check-programs: all test-programs
+	sh tests/check-programs
 
 demo: all
 	sh scripts/demo

@@ -3,11 +3,14 @@
  *
  * peer [4 | 6 | mptcp] PORT|listen [word...]
  *   send=N        send N bytes; an error is kept and printed as send_error=NAME
+ *   text=STRING   send this; \r, \n and \0 are what they are in C
+ *   any           the reply need not be the pattern
  *   urgent        send one urgent byte
  *   fin           shutdown(SHUT_WR)
  *   await=fin     wait until the other end is past sending its FIN (it may still be queued)
  *   await=line    wait for a line on standard input: something the other end printed
- *   rcvbuf=N      a fixed receive buffer
+ *   await=reply   wait until there is something to read
+ *   rcvbuf=N sndbuf=N   a fixed buffer
  *   pause=MS      do nothing for so long
  *   say=TEXT      print a line
  *   read          read to the end
@@ -22,6 +25,7 @@
 #include "connection.h"
 #include <stdbool.h>
 
+static bool any;
 static int fd = -1, family = AF_INET, protocol;
 static size_t bytes, sent;
 static const char *end = "NONE", *send_error = "none";
@@ -33,19 +37,35 @@ static const char *name_of(int code)
     return code == ECONNRESET ? "RESET" : code == EPIPE ? "EPIPE" : strerrorname_np(code);
 }
 
+/* What was sent, or 0. */
+static size_t give(const char *data, size_t n, int flags)
+{
+    ssize_t r = send(fd, data, n, flags | MSG_NOSIGNAL);
+    if (r < 0) {
+        if (errno != EAGAIN)
+            send_error = name_of(errno);
+        return 0;
+    }
+    sent += r;
+    return r;
+}
+
 static void junk(size_t n, int flags)
 {
     static const char block[65536];
-    while (n) {
-        ssize_t r = send(fd, block, n < sizeof block ? n : sizeof block, flags | MSG_NOSIGNAL);
-        if (r < 0) {
-            if (errno != EAGAIN)
-                send_error = name_of(errno);
-            return;
-        }
-        sent += r;
-        n -= r;
+    for (size_t r = 1; n && r; n -= r)
+        r = give(block, n < sizeof block ? n : sizeof block, flags);
+}
+
+static void text(char *s)
+{
+    char *to = s;
+    for (char *from = s; *from; from++) {
+        bool escaped = *from == '\\' && from[1] && strchr("rn0", from[1]);
+        *to++ = !escaped ? *from : *++from == 'r' ? '\r' : *from == 'n' ? '\n' : 0;
     }
+    for (size_t n = to - s, r = 1; n && r; n -= r, s += r)
+        r = give(s, n, 0);
 }
 
 static void get(size_t chunk, long ms)
@@ -57,7 +77,7 @@ static void get(size_t chunk, long ms)
             end = r ? name_of(errno) : "EOF";
             return;
         }
-        for (ssize_t i = 0; i < r; i++)
+        for (ssize_t i = 0; i < r && !any; i++)
             if (block[i] != pattern_at(bytes + i)) {
                 end = "CORRUPT";
                 return;
@@ -100,7 +120,10 @@ static void await(const char *what)
             pause_ms(1);
         return;
     }
-    await_line();
+    if (!strcmp(what, "reply"))
+        await_input(fd);
+    else
+        await_line();
 }
 
 static bool told(long ms) { return poll(&(struct pollfd){0, POLLIN, 0}, 1, ms) != 0; }
@@ -130,6 +153,10 @@ int main(int argc, char **argv)
 
         if (!strcmp(word, "send")) {
             junk(n, 0);
+        } else if (!strcmp(word, "text")) {
+            text(value);
+        } else if (!strcmp(word, "any")) {
+            any = true;
         } else if (!strcmp(word, "urgent")) {
             junk(1, MSG_OOB);
         } else if (!strcmp(word, "fin")) {
@@ -138,6 +165,8 @@ int main(int argc, char **argv)
             await(value);
         } else if (!strcmp(word, "rcvbuf")) {
             setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &(int){n}, sizeof(int));
+        } else if (!strcmp(word, "sndbuf")) {
+            setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){n}, sizeof(int));
         } else if (!strcmp(word, "pause")) {
             pause_ms(n);
         } else if (!strcmp(word, "say")) {
