@@ -19,7 +19,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
-.PHONY: all debug test-programs check check-load check-threads check-programs demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-programs demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so
 
@@ -28,6 +28,7 @@ help:
 	@echo 'make demo           a real program with and without it'
 	@echo 'make check          the test suite'
 	@echo 'make check-load     the races: 20,000 connections in every process model'
+	@echo 'make check-modes    the suite in the modes that are not the default'
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make bench          what it costs'
@@ -71,6 +72,9 @@ check: all debug test-programs
 
 check-load: all debug test-programs
 	sh tests/check-load
+
+check-modes: all debug test-programs
+	sh tests/check-modes
 
 check-threads: all test-programs
 	sh tests/check-threads

@@ -45,16 +45,16 @@ log() {
 
 @test "sizes are numbers with K, M, G or nothing, which is bytes, and may have fractions" {
     export LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log LINGERCLOSE_DRAIN=200ms
-    shimmed server write=9 close -- peer port read flood
+    shimmed server write=9 close -- peer port read flood=end
     log
     [ "$(value end)" = drain ]
     for size in 65536 64K 0.0625M; do
-        LINGERCLOSE_DRAIN_BYTES=$size shimmed server write=9 close -- peer port read flood
+        LINGERCLOSE_DRAIN_BYTES=$size shimmed server write=9 close -- peer port read flood=end
         log
         [ "$(value end)" = bytes ]
         [ "$(value bytes)" = 65536 ]
     done
-    LINGERCLOSE_DRAIN_BYTES=0.001G shimmed server write=9 close -- peer port read flood
+    LINGERCLOSE_DRAIN_BYTES=0.001G shimmed server write=9 close -- peer port read flood=end
     log
     [ "$(value bytes)" = 1073741 ]
 }
@@ -76,17 +76,17 @@ log() {
 @test "LINGERCLOSE_DRAIN_BYTES=auto: no limit for those who called us, 1M for those we called" {
     export LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log LINGERCLOSE_DRAIN=300ms
     for bytes in auto ""; do
-        LINGERCLOSE_DRAIN_BYTES=$bytes shimmed server write=9 close -- peer port read flood
+        LINGERCLOSE_DRAIN_BYTES=$bytes shimmed server write=9 close -- peer port read flood=end
         log
         [ "$(value end)" = drain ]
         [ "$(value bytes)" -gt 1048576 ]
-        SHIM_ON=client LINGERCLOSE_DRAIN_BYTES=$bytes shimmed peer listen read flood -- \
+        SHIM_ON=client LINGERCLOSE_DRAIN_BYTES=$bytes shimmed peer listen read flood=end -- \
             server to port write=9 close
         log
         [ "$(value end)" = bytes ]
         [ "$(value bytes)" = 1048576 ]
     done
-    shimmed handoff server fd 3 write=9 close -- peer port read flood
+    shimmed handoff server fd 3 write=9 close -- peer port read flood=end
     log
     [ "$(value end)" = drain ]
     [ "$(value bytes)" -gt 1048576 ]

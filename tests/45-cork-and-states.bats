@@ -68,7 +68,7 @@ load ways
 }
 
 @test "a connection that the peer has reset is closed at once" {
-    export LINGERCLOSE_IDLE=2s
+    export LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=2s
     shimmed server write=1000 close -- peer port read silent
     between 1900 "$(value close_ms)" 3000
     plain server await=line close -- peer port reset say=gone

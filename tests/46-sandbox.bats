@@ -22,7 +22,7 @@ lives() {
     # The control of all that follows: the same without a sandbox lingers, by these calls.
     need_command strace
     need_netns
-    PATH=$bin:$PATH run netns exchange strace -E "LD_PRELOAD=$lib" -o "$BATS_TEST_TMPDIR/strace" \
+    PATH=$bin:$PATH run netns exchange strace -f -E "LD_PRELOAD=$lib" -o "$BATS_TEST_TMPDIR/strace" \
         ways iterative close unread -- "${unread[@]}" 3>&-
     echo "$output"
     whole 600000

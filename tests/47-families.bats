@@ -60,7 +60,7 @@ ended() {
 }
 
 @test "with it a silent peer is waited for no longer than LINGERCLOSE_IDLE" {
-    export LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_IDLE=300ms
+    export LINGERCLOSE_MODE=sync LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_IDLE=300ms
     unixly plain close stream silent
     ended RESET none
     between 0 "$(value close_ms)" 50

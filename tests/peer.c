@@ -18,6 +18,7 @@
  *   silent        wait until the other end's program has ended
  *   drip=MS       until a line or the end of standard input: a byte every MS milliseconds
  *   flood         until then: as much as goes
+ *   flood=end     until the end of standard input: the other end's program has ended
  *   reset         close with a RST
  *   close
  * HOW is EOF, RESET, CORRUPT (not the pattern), NONE (never read to an end) or an errno.
@@ -128,6 +129,8 @@ static void await(const char *what)
 
 static bool told(long ms) { return poll(&(struct pollfd){0, POLLIN, 0}, 1, ms) != 0; }
 
+static bool left_alone(void) { return told(0) && read(0, (char[4096]){0}, 4096) <= 0; }
+
 int main(int argc, char **argv)
 {
     int i = 1;
@@ -182,7 +185,7 @@ int main(int argc, char **argv)
             while (!told(n) && !strcmp(send_error, "none"))
                 junk(1, 0);
         } else if (!strcmp(word, "flood")) {
-            while (!told(0) && !strcmp(send_error, "none"))
+            while (!(value ? left_alone() : told(0)) && !strcmp(send_error, "none"))
                 junk(65536, MSG_DONTWAIT);
         } else if (!strcmp(word, "reset")) {
             setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
