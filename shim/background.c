@@ -18,13 +18,15 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LOITER 500 /* ms that the thread stays without work */
+#define LOITER 500    /* ms that the thread stays without work */
+#define PAUSE 1000000 /* ns: waking a thread costs the closing one more than all the rest of a hand-over */
 
 enum { CLOSED, OPENING, OPEN };
 static _Atomic int set_state;   /* of the crowd's epoll set */
@@ -32,7 +34,7 @@ static _Atomic bool running;    /* a thread runs the crowd, or is being made */
 static _Atomic pid_t thread_id; /* of the last one; 0: it has not begun */
 static _Atomic bool closing;    /* the thread is at close_set() */
 static _Atomic int takers;      /* threads that are handing over */
-static struct crowd crowd;
+static struct crowd crowd = {.pause = PAUSE};
 
 static bool open_set(void)
 {
@@ -140,7 +142,7 @@ bool background_yield(void)
         struct lingering *l = lingering_at(fd);
         int free = CLAIM_FREE;
         if (l && l->crowd == crowd.era && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
-            letgo_finish(l, END_NOW);
+            letgo_finish(l, linger_now(l));
             crowd_left(&crowd);
             freed = true;
         }
@@ -151,12 +153,14 @@ bool background_yield(void)
 
 bool background_has(const struct lingering *l) { return atomic_load(&set_state) == OPEN && l->crowd == crowd.era; }
 
-/* What lingered under a number that the program wants (dup2) goes on under another. */
-void background_moved(struct lingering *l)
+/* What lingered under a number that the program wants (dup2) goes on under another. The epoll set keeps a file under the
+   number that it was added by, and would not take it under that number again (EEXIST): it may move back. */
+void background_moved(int from, struct lingering *l)
 {
     int free = CLAIM_FREE;
+    bare_syscall(SYS_epoll_ctl, crowd.epfd, EPOLL_CTL_DEL, from, NULL);
     if (!crowd_add(&crowd, l) && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
-        letgo_finish(l, END_NOW);
+        letgo_finish(l, linger_now(l));
     crowd_left(&crowd);
 }
 
@@ -220,6 +224,8 @@ void background_stop(void)
 void background_give_up(int fd)
 {
     int other;
+    while (atomic_load(&closing)) /* it has the number still, and is about to close it */
+        sched_yield();
     if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = descriptor_out_of_the_way(fd, OURS)) < 0)
         return;
     atomic_store(&crowd.epfd, other);

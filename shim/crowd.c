@@ -145,6 +145,8 @@ void crowd_run(struct crowd *c, int64_t until)
         for (long i = 0; i < n; i++)
             visit(c, events[i].data.fd);
         turn(c);
+        if (n > 0 && c->pause)
+            bare_syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = c->pause}, NULL);
     }
 }
 

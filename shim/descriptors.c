@@ -319,10 +319,11 @@ void descriptor_unpark_all(void)
 bool descriptor_give_up(int fd)
 {
     struct lingering *l = lingering_at(fd), *m = NULL;
-    int free = CLAIM_FREE, other;
+    int free = CLAIM_FREE, other, tries = 0;
     while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN)) {
-        if (!set_has(PARKED, fd) && !set_has(PARKING, fd))
-            return true; /* it is over */
+        /* It is over; a mark alone may also stay until another thread's fork is over. */
+        if (!set_has(PARKED, fd) && (!set_has(PARKING, fd) || tries++ > 1000))
+            return true;
         free = CLAIM_FREE;
         sched_yield();
     }
@@ -342,6 +343,6 @@ bool descriptor_give_up(int fd)
     l->moved = other;
     atomic_store(&l->claim, CLAIM_NONE);
     if (l->crowd)
-        background_moved(m);
+        background_moved(fd, m);
     return true;
 }

@@ -88,7 +88,7 @@ static void look_at_exit(struct crowd *c, int fd, const char *how)
 void leave_process(const char *how)
 {
     static _Atomic bool leaving;
-    struct crowd crowd;
+    struct crowd crowd = {.epfd = -1};
     int64_t until = now() + config.exit;
     int saved = errno;
     if (!config.on || config.exit == 0 || !owned() || atomic_exchange(&leaving, true))

@@ -251,7 +251,7 @@ bool letgo_give_up(int fd)
 {
     if (!config.on || !owned())
         return true;
-    if (set_has(PARKED, fd))
+    if (set_has(PARKED, fd) || set_has(PARKING, fd))
         return descriptor_give_up(fd);
     if (set_has(OURS, fd))
         background_give_up(fd);

@@ -262,6 +262,7 @@ struct crowd {
     _Atomic bool stop;
     _Atomic unsigned members;
     void (*done)(struct lingering *, enum end);
+    long pause;     /* ns after each look: what happens meanwhile wakes nobody */
     int64_t turned; /* the last spoke that was looked at, in ticks of the clock */
     int wheel[SPOKES];
 };
@@ -276,9 +277,11 @@ void crowd_end(struct crowd *, enum set in, enum end) HIDDEN;
 bool background_take(struct lingering *) HIDDEN;
 bool background_yield(void) HIDDEN;
 bool background_has(const struct lingering *) HIDDEN;
-void background_moved(struct lingering *) HIDDEN;
+void background_moved(int from, struct lingering *) HIDDEN;
 void background_forked(void) HIDDEN;
 void background_wait(int64_t until) HIDDEN;
+void background_exec(void) HIDDEN;
+void background_exec_failed(void) HIDDEN;
 void background_stop(void) HIDDEN;
 void background_give_up(int fd) HIDDEN;
 

@@ -3,10 +3,11 @@
 # epoll-server, its peers are visitors; both say in their first lines what they do.
 #
 # How long a close takes: the peers, the shim's thread and whatever else runs share the processors with
-# the event loop, and that is no waiting of close's. So the longest close is by the clock, but without
-# those in which the kernel took the processor away (ru_nivcsw) and close did not give it away by
-# itself as well (ru_nvcsw); p99 is of CPU time, over that of a plain close. Noise only adds to both, so
-# the best of three runs counts. All figures are printed.
+# the event loop, and that is no waiting of close's. So the loop has the processor to itself where it may
+# (SCHED_FIFO); elsewhere p99 is of CPU time, over that of a plain close. The longest close is without
+# those in which the kernel took the processor away all the same (ru_nivcsw) and close did not give it
+# away by itself as well (ru_nvcsw). Noise only adds to all of these, so the best of five runs counts. All
+# figures are printed.
 
 load helper
 
@@ -16,7 +17,7 @@ setup() {
 
 # plainly, shim SERVER-WORD... -- VISITORS-WORD...: without and with the shim
 visited() {
-    local server=(epoll-server)
+    local server=("${above[@]}" epoll-server)
     while [ "$1" != -- ]; do
         server+=("$1")
         shift
@@ -53,17 +54,23 @@ at_most() {
 
 @test "an event loop with 300 silent, 100 dripping and 5,000 other peers: none is reset, none short, no close waits" {
     crowd=(silent=300 drip=100 normal=5000 bytes=20000 go)
-    for i in 1 2 3; do
+    above=() p99=cpu_p99_us
+    if chrt -f 1 true 2>/dev/null; then
+        above=(chrt -f 1) p99=p99_us
+    fi
+    for i in 1 2 3 4 5; do
         plainly reply=20000 -- "${crowd[@]}" term
         [ "$(value complete)" -lt 500 ]
         [ "$(value rsts)" -ge 5000 ]
-        without=$(value cpu_p99_us)
+        # On a machine so busy that a plain close takes long, it is what the shim adds.
+        bound=50
+        at_most 30 "$(value $p99)" || bound="(50 + $(value $p99))"
         shim reply=20000 -- "${crowd[@]}" given-up fds=1 term
         all_complete 5400
-        if at_most 1000 "$(value longest_us)" && at_most "(50 + $without)" "$(value cpu_p99_us)"; then
+        if at_most 1000 "$(value longest_us)" && at_most "$bound" "$(value $p99)"; then
             break
         fi
-        [ "$i" -lt 3 ]
+        [ "$i" -lt 5 ]
     done
     # The dripping ones are given up after DRAIN, and only they are told so by a RST.
     value given_up_ms

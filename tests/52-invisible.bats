@@ -103,10 +103,13 @@ closes() {
     export LINGERCLOSE_IDLE=300ms
     plain epoll-server -- visitors port silent=10 normal=10 go term
     [ "$(value rsts)" = 20 ]
-    shimmed epoll-server take -- visitors port silent=100 normal=2000 go fds=1 term
-    [ "$(value complete)" = 2100 ]
-    [ "$(value closes)" = 2100 ]
-    [ "$(value taken)" -ge 2000 ]
-    value fds_ms
-    no_resets
+    # A number that a connection left and came back to was not taken by the thread's epoll set once in a few runs.
+    for _ in 1 2 3 4 5; do
+        shimmed epoll-server take -- visitors port silent=100 normal=2000 go fds=1 term
+        [ "$(value complete)" = 2100 ]
+        [ "$(value closes)" = 2100 ]
+        [ "$(value taken)" -ge 2000 ]
+        value fds_ms
+        no_resets
+    done
 }
