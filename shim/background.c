@@ -189,6 +189,32 @@ void background_wait(int64_t until)
         struct timespec t = {left / 1000000000, left % 1000000000};
         bare_syscall(SYS_futex, &crowd.members, FUTEX_WAIT_PRIVATE, members, &t, NULL, 0);
     }
+    if (atomic_load(&set_state) == OPEN)
+        crowd_end(&crowd, PARKED, END_EXIT);
+}
+
+/* The process becomes another program, and what lingers goes with it (close-on-exec); unless exec fails. */
+void background_exec(void)
+{
+    int saved = errno;
+    for (int fd = -1; atomic_load(&set_state) == OPEN && (fd = set_next(PARKED, fd)) >= 0;) {
+        struct lingering *l = lingering_at(fd);
+        int free = CLAIM_FREE;
+        linger_headers_only(fd);
+        if (l && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) { /* else it is being drained */
+            linger_discard(l, false);
+            atomic_store(&l->claim, CLAIM_FREE);
+        }
+    }
+    errno = saved;
+}
+
+void background_exec_failed(void)
+{
+    int saved = errno, unused = 0;
+    for (int fd = -1; atomic_load(&set_state) == OPEN && (fd = set_next(PARKED, fd)) >= 0;)
+        next.setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &unused, sizeof unused);
+    errno = saved;
 }
 
 /* Is the thread still to be reckoned with? */

@@ -158,14 +158,15 @@ void crowd_forget(struct crowd *c)
             lingering_at(fd)->era = 0;
 }
 
-/* What is still there is cut short: its FIN is out, and the close that follows sends what is left. */
+/* What is still there is cut short: its FIN is out, and the kernel goes on sending what is left. */
 void crowd_end(struct crowd *c, enum set in, enum end end)
 {
     for (int fd = -1; (fd = set_next(in, fd)) >= 0;) {
         struct lingering *l = lingering_at(fd);
         int free = CLAIM_FREE;
         if (l && l->crowd == c->era && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
-            c->done(l, end == END_NOW ? linger_now(l) : end);
+            enum end last = linger_now(l);
+            c->done(l, end == END_NOW ? last : end);
             crowd_left(c);
         }
     }

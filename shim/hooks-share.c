@@ -105,6 +105,8 @@ static void before_exec(void)
     next_bind();
     if (config.on)
         holders_before_exec();
+    if (config.on && owned())
+        background_exec();
 }
 
 /* exec returns only if it has failed. */
@@ -112,6 +114,8 @@ static int failed(int result)
 {
     if (config.on)
         holders_exec_failed();
+    if (config.on && owned())
+        background_exec_failed();
     return result;
 }
 

@@ -152,6 +152,8 @@ bool leave_shutdown(int fd, int how)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     linger_prepare(&here, fd, role_of(fd));
     bool over = linger_shutdown(&here, patience(fd, here.began));
+    if (!over)
+        linger_headers_only(fd);
     pthread_setcancelstate(state, NULL);
     errno = saved;
     return over;

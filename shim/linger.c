@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -276,10 +277,30 @@ bool linger_shutdown(struct lingering *l, int64_t until)
     return false;
 }
 
-/* Too many linger already: what can be done without waiting. */
+/*
+ * For where nobody will drain any more. Data that comes for a closed or deaf socket is answered with RST, which throws away
+ * what we have not delivered yet (tcp_rcv_state_process(), TCPAbortOnData). A filter of the socket's own (socket(7),
+ * SO_ATTACH_FILTER) makes the kernel cut each segment down to its TCP header (sk_filter_trim_cap() never cuts that): the
+ * peer's acknowledgements count, its data never came, and it sends it again, in vain, until our FIN is acknowledged. So
+ * this is no drain: a peer that must send all before it reads gets its RST after all, and for that the kernel keeps the
+ * bound from now on (tcp(7), TCP_USER_TIMEOUT).
+ */
+void linger_headers_only(int fd)
+{
+    static struct sock_filter header = BPF_STMT(BPF_RET | BPF_K, 1);
+    const struct sock_fprog program = {.len = 1, .filter = &header};
+    unsigned ms = (unsigned)(config.linger / MS) + 1; /* 0 would be the system's own bound, many minutes */
+    if (!(config.steps & STEP_DRAIN) || debug_mutant("no-headers-only"))
+        return;
+    next.setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    next.setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+}
+
+/* Too many linger already, or the time is up: what can be done without waiting. */
 enum end linger_now(struct lingering *l)
 {
     linger_begin(l);
+    linger_headers_only(l->fd);
     enum end end = config.steps & STEP_DRAIN ? linger_discard(l, false) : END_NONE;
     return end == END_NONE || end == END_MORE ? END_NOW : end;
 }

@@ -250,6 +250,7 @@ enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
 enum end linger_sync(struct lingering **, int64_t until) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
+void linger_headers_only(int fd) HIDDEN;
 bool linger_shutdown(struct lingering *, int64_t until) HIDDEN;
 const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;

@@ -18,6 +18,7 @@
  *   stderr=PATH        put this file in the place of descriptor 2
  *   errno=N            set errno, to see whether close keeps it
  *   storm              from now on a SIGALRM every millisecond
+ *   exec[=PROGRAM]     become true(1), or another
  *   close              close, and print: close_ms= ret= errno=
  */
 #include "connection.h"
@@ -134,6 +135,8 @@ int main(int argc, char **argv)
             set_errno = n;
         else if (!strcmp(word, "storm"))
             storm();
+        else if (!strcmp(word, "exec"))
+            execlp(value ? value : "true", "true", NULL);
         else if (!strcmp(word, "close"))
             do_close(fd, set_errno);
         else
