@@ -50,8 +50,9 @@ static void take_off(struct crowd *c, struct lingering *l)
     l->era = 0;
 }
 
-static void hang(struct crowd *c, struct lingering *l, int64_t deadline)
+static void hang(struct crowd *c, int fd, int64_t deadline)
 {
+    struct lingering *l = lingering_at(fd);
     int64_t tick = (deadline + TICK - 1) / TICK;
     if (tick <= c->turned)
         tick = c->turned + 1;
@@ -61,8 +62,8 @@ static void hang(struct crowd *c, struct lingering *l, int64_t deadline)
     l->before = -1;
     l->after = c->wheel[l->spoke];
     if (l->after >= 0)
-        lingering_at(l->after)->before = l->fd;
-    c->wheel[l->spoke] = l->fd;
+        lingering_at(l->after)->before = fd;
+    c->wheel[l->spoke] = fd;
     l->era = c->era;
 }
 
@@ -99,15 +100,24 @@ static void visit(struct crowd *c, int fd)
     if (!l)
         return;
     take_off(c, l);
-    if (l->crowd != c->era || !atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
-        return; /* its number was given up: it is over, or comes under another */
+    if (l->crowd != c->era)
+        return;
+    if (!atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
+        if (free == CLAIM_TAKEN) /* its number is being given up, most likely: then it comes under another */
+            hang(c, fd, now());
+        return;
+    }
+    if (l->crowd != c->era) { /* an event of long ago; by now it is another connection's number, in another's hands */
+        atomic_store(&l->claim, CLAIM_FREE);
+        return;
+    }
     enum end end = linger_step(l, false, &next);
     if (end && end != END_MORE) {
         c->done(l, end);
         crowd_left(c);
         return;
     }
-    hang(c, l, next);
+    hang(c, fd, next);
     atomic_store(&l->claim, CLAIM_FREE);
 }
 

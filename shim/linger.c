@@ -48,8 +48,10 @@ void linger_prepare(struct lingering *l, int fd, unsigned role)
 /* It goes on under another number; the bounds stay where they were. */
 void linger_move(struct lingering *to, const struct lingering *from, int fd)
 {
-    linger_prepare(to, fd, from->role);
+    to->fd = fd;
     to->number = from->number;
+    to->crowd = 0;
+    to->role = from->role;
     to->why = from->why;
     to->deaf = from->deaf;
     to->own = from->own;
@@ -57,6 +59,7 @@ void linger_move(struct lingering *to, const struct lingering *from, int fd)
     to->began = from->began;
     to->quiet_since = from->quiet_since;
     to->discarded = from->discarded;
+    atomic_store(&to->claim, CLAIM_FREE); /* last: an old event for this number may come at any moment */
 }
 
 /* MSG_TRUNC with no buffer discards in the kernel (tcp(7)), many times faster than a small buffer. What refuses it (a

@@ -228,8 +228,9 @@ struct lingering {
     int number;        /* what the program called it */
     int moved;         /* where it went when its number was given up */
     int after, before; /* in the crowd's wheel: numbers of other entries, or -1; the crowd's own, like these two: */
-    uint16_t spoke, era;
-    uint16_t crowd; /* the era of the crowd that it is in, or 0 */
+    uint16_t spoke;
+    _Atomic uint16_t era;
+    _Atomic uint16_t crowd; /* the era of the crowd that it is in, or 0 */
     uint8_t role, why;
     bool deaf;           /* the program did SHUT_RD: see linger.c */
     bool own;            /* it has set SO_LINGER itself */
