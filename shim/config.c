@@ -1,10 +1,9 @@
 /*
- * The environment, parsed once into a constant. The only user of getenv: secure_getenv(3), so that a setuid program is
- * not tuned by its caller. A bad value warns once and the default holds; it never stops or changes the program.
+ * The settings, parsed once into a constant. A bad value warns once and the default holds; it never stops or changes the
+ * program.
  */
 #include "lingerclose.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define MS INT64_C(1000000)
@@ -157,15 +156,9 @@ static const char *const steps[] = {"linger", "shutdown", "drain", NULL};
 static const char *const families[] = {"tcp", "unix", NULL};
 static const char *const roles[] = {"accepted", "connected", NULL};
 
-static const char *value_of(const char *name)
-{
-    const char *value = secure_getenv(name);
-    return value && *value ? value : NULL;
-}
-
 static void read_word(const char *name, const char *const *words, unsigned *to, const char *accepted)
 {
-    const char *value = value_of(name);
+    const char *value = setting(name);
     int i = value ? word(value, strlen(value), words) : 0;
     if (i < 0)
         report_warning(name, value, "a known word", accepted, words[*to]);
@@ -176,21 +169,21 @@ static void read_word(const char *name, const char *const *words, unsigned *to, 
 static void read_subset(const char *name, const char *const *words, unsigned *to, const char *accepted,
                         const char *holds)
 {
-    const char *value = value_of(name);
+    const char *value = setting(name);
     if (value && !subset(value, words, to))
         report_warning(name, value, "a list of known words", accepted, holds);
 }
 
 static void read_duration(const char *name, int64_t *to, const char *holds)
 {
-    const char *value = value_of(name);
+    const char *value = setting(name);
     if (value && !duration(value, to))
         report_warning(name, value, "a duration", "a number with ms, s or m", holds);
 }
 
 static void read_drain_bytes(void)
 {
-    const char *name = "LINGERCLOSE_DRAIN_BYTES", *value = value_of(name);
+    const char *name = "LINGERCLOSE_DRAIN_BYTES", *value = setting(name);
     uint64_t bytes;
     if (!value || !strcmp(value, "auto"))
         return;
@@ -202,7 +195,7 @@ static void read_drain_bytes(void)
 
 static void read_max(void)
 {
-    const char *name = "LINGERCLOSE_MAX", *value = value_of(name);
+    const char *name = "LINGERCLOSE_MAX", *value = setting(name);
     uint64_t n;
     if (!value)
         return;
@@ -214,14 +207,14 @@ static void read_max(void)
 
 static void read_ports(void)
 {
-    const char *name = "LINGERCLOSE_PORTS", *value = value_of(name);
+    const char *name = "LINGERCLOSE_PORTS", *value = setting(name);
     if (value && !ports(value))
         report_warning(name, value, "a list of ports", "up to 64 ports and ranges such as 25,80,8000-8999", "all");
 }
 
 static void read_log(void)
 {
-    const char *name = "LINGERCLOSE_LOG", *value = value_of(name);
+    const char *name = "LINGERCLOSE_LOG", *value = setting(name);
     if (!value || !strcmp(value, "off"))
         return;
     if (strcmp(value, "stderr") && *value != '/')
@@ -232,7 +225,7 @@ static void read_log(void)
 
 static bool program_wanted(void)
 {
-    const char *name = "LINGERCLOSE_PROGRAMS", *value = value_of(name);
+    const char *name = "LINGERCLOSE_PROGRAMS", *value = setting(name);
     if (!value)
         return true;
     if (*value == ',' || strstr(value, ",,") || strchr(value, '/') || value[strlen(value) - 1] == ',') {
@@ -266,4 +259,5 @@ void config_read(void)
     read_ports();
     read_log();
     config.on = program_wanted();
+    settings_unknown();
 }

@@ -2,7 +2,7 @@
  * lingerclose: what the files of the shim know of each other.
  *
  * Data flows one way: hooks -> letgo (the four steps) -> descriptors, verdict, holders -> linger; report hears from all
- * and calls nobody. One file knows dlsym (next.c), one the environment (config.c), one the memory that a family of
+ * and calls nobody. One file knows dlsym (next.c), one the environment (settings.c), one the memory that a family of
  * forked processes shares (family.c).
  *
  * Invariants. Doubt ends in the real call and nothing else. On the way of a close there is no heap, no lock and no
@@ -111,6 +111,13 @@ struct config {
 };
 extern struct config config HIDDEN;
 void config_read(void) HIDDEN;
+
+/* settings.c: the environment, and the file that stands in for it */
+#define SETTINGS_FILE "/etc/lingerclose.conf"
+const char *setting(const char *name) HIDDEN;
+const char *setting_name(unsigned i) HIDDEN;
+unsigned setting_line(const char *name) HIDDEN;
+void settings_unknown(void) HIDDEN;
 
 /* descriptors.c: what we know of each descriptor of this process */
 enum set {
@@ -326,6 +333,8 @@ void report_moved(int from, int to) HIDDEN;
 void report_letgo(const struct lingering *, enum end) HIDDEN;
 void report_warning(const char *name, const char *value, const char *is_not, const char *accepted,
                     const char *holds) HIDDEN;
+void report_file(const char *what, const char *detail) HIDDEN;
+void report_line(unsigned line, const char *text, const char *is_not, const char *accepted) HIDDEN;
 
 /* debug.c: random delays at the windows, and rules that can be switched off, for the tests (the debug build only) */
 #ifdef LINGERCLOSE_DEBUG

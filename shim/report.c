@@ -147,12 +147,26 @@ static bool stderr_is_ours(void)
     return !fstat(2, &s) && !S_ISSOCK(s.st_mode);
 }
 
+/* "lingerclose: ", and the line of the file if it is about one */
+static void put_place(struct line *l, bool file, unsigned line)
+{
+    put(l, "lingerclose: ");
+    if (file)
+        put(l, SETTINGS_FILE);
+    if (line) {
+        put(l, ":");
+        put_number(l, line, 0);
+    }
+    put(l, file ? ": " : "");
+}
+
 void report_warning(const char *name, const char *value, const char *is_not, const char *accepted, const char *holds)
 {
     struct line l = {0};
+    unsigned line = setting_line(name);
     if (!stderr_is_ours())
         return;
-    put(&l, "lingerclose: ");
+    put_place(&l, line, line);
     put(&l, name);
     put(&l, "=");
     put_quoted(&l, value);
@@ -163,6 +177,34 @@ void report_warning(const char *name, const char *value, const char *is_not, con
     put(&l, " (default ");
     put(&l, holds);
     put(&l, " holds)");
+    write_line(2, &l);
+}
+
+/* Of the whole file: what is wrong with it. */
+void report_file(const char *what, const char *detail)
+{
+    struct line l = {0};
+    if (!stderr_is_ours())
+        return;
+    put_place(&l, true, 0);
+    put(&l, what);
+    put(&l, detail);
+    put(&l, "; accepted: a regular file of root's that nobody else may write (it is ignored)");
+    write_line(2, &l);
+}
+
+void report_line(unsigned line, const char *text, const char *is_not, const char *accepted)
+{
+    struct line l = {0};
+    if (!stderr_is_ours())
+        return;
+    put_place(&l, true, line);
+    put_quoted(&l, text);
+    put(&l, " is not ");
+    put(&l, is_not);
+    put(&l, "; accepted: ");
+    put(&l, accepted);
+    put(&l, " (the line is ignored)");
     write_line(2, &l);
 }
 
