@@ -19,9 +19,11 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
+TOOLS    = build/lingerclose-check build/lingerclose-unit
+
 .PHONY: all debug test-programs check check-load check-modes check-threads check-programs demo bench readme lint install uninstall clean help
 
-all: build/liblingerclose.so
+all: build/liblingerclose.so $(TOOLS)
 
 help:
 	@echo 'make                the shared object, build/liblingerclose.so'
@@ -53,6 +55,13 @@ build/debug/%.o: shim/% Makefile | build/debug
 
 build/%.o: shim/% Makefile | build
 	$(CC) $(SHIM_CFLAGS) $(CFLAGS) -c -o $@ $<
+
+build/lingerclose-check: scripts/lingerclose-check.c $(wildcard scripts/check-*.c) shim/config.c shim/settings.c \
+                         scripts/check.h shim/lingerclose.h | build
+	$(CC) $(TEST_CFLAGS) $(CFLAGS) -o $@ $(filter %.c,$^)
+
+build/lingerclose-unit: scripts/lingerclose-unit | build
+	install -m 755 $< $@
 
 -include $(wildcard build/*.d build/debug/*.d)
 

@@ -137,14 +137,18 @@ const char *setting(const char *name)
     unsigned line = 0;
     if (!value)
         read_file();
-    for (unsigned i = 0; !value && i < found; i++)
-        if (!strcmp(in_file[i].name, name)) {
-            value = in_file[i].value;
-            line = in_file[i].line;
+    for (unsigned n = 0; !value && n < found; n++)
+        if (!strcmp(in_file[n].name, name)) {
+            value = in_file[n].value;
+            line = in_file[n].line;
         }
-    if (names < MOST_SETTINGS) {
-        asked[names].name = name;
-        asked[names++].line = line;
+    unsigned i = 0;
+    while (i < names && strcmp(asked[i].name, name))
+        i++;
+    if (i < MOST_SETTINGS) {
+        names += i == names;
+        asked[i].name = name;
+        asked[i].line = line;
     }
     return value && *value ? value : NULL;
 }
