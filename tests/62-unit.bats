@@ -1,0 +1,119 @@
+#!/usr/bin/env bats
+# lingerclose --unit NAME.service: a systemd drop-in on standard output, and nothing else anywhere.
+
+load helper
+load etc
+
+setup() {
+    launcher=$top/scripts/lingerclose
+    there=$BATS_TEST_TMPDIR
+}
+
+# The unit t.service, and what systemd says to it with the drop-in of these options: $output
+verified() {
+    need_command systemd-analyze
+    mkdir -p "$there/units/t.service.d"
+    printf '[Service]\nExecStart=/bin/true\n' >"$there/units/t.service"
+    rm -f "$there/units/t.service.d/lingerclose.conf"
+    SYSTEMD_UNIT_PATH=$there/units: run systemd-analyze verify "$there/units/t.service"
+    [ "$status.$output" = 0. ] || skip "systemd-analyze verify does not work here: $output"
+    "$launcher" --unit t.service "$@" >"$there/units/t.service.d/lingerclose.conf"
+    SYSTEMD_UNIT_PATH=$there/units: run systemd-analyze verify "$there/units/t.service"
+    echo "$output"
+    [ "$status.$output" = 0. ] || complain "systemd-analyze verify complains"
+    # At this level it prints the unit as it has understood it.
+    SYSTEMD_UNIT_PATH=$there/units: SYSTEMD_LOG_LEVEL=debug run systemd-analyze verify "$there/units/t.service"
+    output=$(sed -n 's/^[[:space:]]*Environment: //p' <<<"$output")
+    echo "$output"
+}
+
+@test "systemd takes the drop-in without a complaint, and has the library and each option in the environment" {
+    verified
+    [ "$output" = "LD_PRELOAD=$lib" ]
+    verified --off --mode background --drain 5s --drain-bytes=64K --ports 25,8000-8999
+    [ "$output" = "LD_PRELOAD=$lib
+LINGERCLOSE=off
+LINGERCLOSE_MODE=background
+LINGERCLOSE_DRAIN=5s
+LINGERCLOSE_DRAIN_BYTES=64K
+LINGERCLOSE_PORTS=25,8000-8999" ]
+}
+
+@test "blanks, quotes, backslashes, percent and dollar signs arrive in systemd as given" {
+    log="/var/log/a b  %c \"d\" it's \\e \\n \$f \${g} #h ;i ä"
+    programs="!it's,a\"b,%%,\\"
+    verified --log "$log" --programs "$programs"
+    grep -qxF "LINGERCLOSE_LOG=$log" <<<"$output"
+    grep -qxF "LINGERCLOSE_PROGRAMS=$programs" <<<"$output"
+}
+
+@test "the variables of who asks are not in it, only the options given" {
+    LINGERCLOSE_IDLE=9s LD_PRELOAD=libc.so.6 run "$launcher" --unit nginx.service --drain 5s
+    [ "$(grep -v '^#' <<<"$output")" = "[Service]
+Environment=\"LD_PRELOAD=$lib\"
+Environment=\"LINGERCLOSE_DRAIN=5s\"" ]
+}
+
+@test "its comment says how to put it in place and how to undo it, and these commands do" {
+    private_etc
+    "$launcher" --drain 5s --unit nginx.service --log "/var/log/it's %here" >"$there/drop-in"
+    cat "$there/drop-in"
+    # The commands of the comment, in a private /etc, with a systemctl that says what it was asked for.
+    mkdir "$there/bin"
+    ln -s "$launcher" "$there/bin/lingerclose"
+    printf '#!/bin/sh\necho "systemctl $*"\n' >"$there/bin/systemctl"
+    chmod 755 "$there/bin/systemctl"
+    sed -n '/put it in place/,/see whether/s/^#     //p' "$there/drop-in" >"$there/do"
+    sed -n '/undo it/,$s/^#     //p' "$there/drop-in" >"$there/undo"
+    grep -c lingerclose.conf "$there/do" "$there/undo"
+    cp -a "$etc" "$there/before"
+    PATH=$there/bin:$PATH run with_etc sh -e "$there/do"
+    echo "$output"
+    [ "$output" = "systemctl daemon-reload
+systemctl restart nginx.service" ]
+    diff "$there/drop-in" "$etc/systemd/system/nginx.service.d/lingerclose.conf"
+    PATH=$there/bin:$PATH run with_etc sh -e "$there/undo"
+    [ "$output" = "systemctl daemon-reload
+systemctl restart nginx.service" ]
+    rmdir "$etc/systemd/system/nginx.service.d"
+    [ -z "$(diff -rq --no-dereference "$there/before" "$etc")" ]
+}
+
+@test "a process that gets such an environment is reached, as the check of the comment says" {
+    "$launcher" --unit t.service --drain 5s | sed -n 's/^Environment="\(.*\)"$/\1/p' >"$there/environment"
+    mapfile -t environment <"$there/environment"
+    env -i "${environment[@]}" sleep 1000 >/dev/null 2>&1 3>&- &
+    pid=$!
+    until [[ $(readlink /proc/$pid/exe) == */sleep ]]; do :; done
+    run "$launcher" --check $pid
+    kill $pid
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [[ $output == *'setting: LINGERCLOSE_DRAIN=5s (the environment)'* ]]
+}
+
+@test "names of templates, and with escapes, are taken" {
+    for name in a.service getty@.service openvpn@home.service 'systemd-fsck@dev-disk-by\x2duuid.service'; do
+        run "$launcher" --unit "$name"
+        [ "$status" -eq 0 ]
+        [[ ${lines[0]} == "# $name under lingerclose"* ]]
+    done
+}
+
+@test "what is no service's name, a command besides, and a line break in a value are refused in one line" {
+    for name in nginx nginx.socket .service @a.service '' 'a b.service' a/b.service ../x.service $'a\n.service' -a.service \
+        "$(printf 'a%.0s' {1..250}).service"; do
+        run "$launcher" --unit "$name"
+        echo "$output"
+        [ "$status" -eq 125 ]
+        [ "$output" = "lingerclose: --unit \"$name\" is not the name of a service; accepted: a name such as nginx.service or openvpn@home.service" ]
+    done
+    run "$launcher" --unit nginx.service nginx -g x
+    [ "$status" -eq 125 ]
+    [ "$output" = "lingerclose: --unit takes no command; the unit of nginx.service has it" ]
+    run "$launcher" --unit nginx.service --programs $'a\n[Service]\nUser=root'
+    [ "$status" -eq 125 ]
+    [ "$output" = "lingerclose: LINGERCLOSE_PROGRAMS holds a control character, which has no place in a unit" ]
+    run "$launcher" --unit
+    [ "$output" = "lingerclose: --unit needs a value; lingerclose --help lists them" ]
+}
