@@ -105,14 +105,34 @@ readme: all test-programs
 lint: all
 	sh scripts/lint
 
+# What is installed: a file of the tree (or of build/), and its place.
+BINDIR  = $(PREFIX)/bin
+DATADIR = $(PREFIX)/share
+FILES   = build/liblingerclose.so:$(LIBDIR)/liblingerclose.so \
+          $(foreach tool,$(TOOLS),$(tool):$(LIBDIR)/lingerclose/$(notdir $(tool))) \
+          scripts/lingerclose:$(BINDIR)/lingerclose \
+          scripts/lingerclose.1:$(DATADIR)/man/man1/lingerclose.1 \
+          scripts/liblingerclose.7:$(DATADIR)/man/man7/liblingerclose.7 \
+          scripts/lingerclose.pc.in:$(LIBDIR)/pkgconfig/lingerclose.pc \
+          scripts/completions/lingerclose.bash:$(DATADIR)/bash-completion/completions/lingerclose \
+          scripts/completions/_lingerclose:$(DATADIR)/zsh/site-functions/_lingerclose
+# These name the places of others.
+FILLED  = $(BINDIR)/lingerclose $(DATADIR)/man/man1/lingerclose.1 $(DATADIR)/man/man7/liblingerclose.7 \
+          $(LIBDIR)/pkgconfig/lingerclose.pc
+
 install: all
-	install -d $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/bin
-	install -m 755 build/liblingerclose.so $(DESTDIR)$(LIBDIR)/liblingerclose.so
-	sed 's|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' scripts/lingerclose >$(DESTDIR)$(PREFIX)/bin/lingerclose
-	chmod 755 $(DESTDIR)$(PREFIX)/bin/lingerclose
+	set -e; for pair in $(FILES); do \
+	    from=$${pair%%:*} to='$(DESTDIR)'$${pair#*:}; \
+	    if [ -x $$from ]; then mode=755; else mode=644; fi; \
+	    install -D -m $$mode $$from "$$to"; \
+	done
+	set -e; for place in $(FILLED); do \
+	    sed -i 's|@PREFIX@|$(PREFIX)|; s|@BINDIR@|$(BINDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' '$(DESTDIR)'$$place; \
+	done
 
 uninstall:
-	rm -f $(DESTDIR)$(LIBDIR)/liblingerclose.so $(DESTDIR)$(PREFIX)/bin/lingerclose
+	for pair in $(FILES); do rm -f '$(DESTDIR)'$${pair#*:}; done
+	rmdir '$(DESTDIR)$(LIBDIR)/lingerclose' 2>/dev/null || :
 
 clean:
 	rm -rf build

@@ -92,6 +92,44 @@ systemctl restart nginx.service" ]
     [[ $output == *'setting: LINGERCLOSE_DRAIN=5s (the environment)'* ]]
 }
 
+@test "README's five commands lead from a service without the shim to one with it" {
+    private_etc
+    # systemctl is a stand-in that starts the service with what the drop-in sets; the service is a sleep.
+    mkdir "$there/bin"
+    ln -s "$launcher" "$there/bin/lingerclose"
+    cp "$(readlink -f "$(command -v sleep)")" "$there/bin/nginx"
+    cat >"$there/bin/systemctl" <<-'EOF'
+		#!/bin/bash
+		bin=${0%/*}
+		case $1 in
+		restart)
+		    mapfile -t environment < <(sed -n 's/^Environment="\(.*\)"$/\1/p' "/etc/systemd/system/$2.d/"*.conf 2>/dev/null)
+		    env -i "${environment[@]}" "$bin/nginx" 1000 >/dev/null 2>&1 &
+		    echo $! >"$bin/pid"
+		    until [ "$(readlink /proc/$!/exe)" = "$bin/nginx" ]; do :; done
+		    ;;
+		show) cat "$bin/pid" ;;
+		esac
+	EOF
+    chmod 755 "$there/bin/systemctl"
+    sed -n '/^..A systemd service/,/^.--unit. prints/s/^    //p' "$top/README.md" >"$there/commands"
+    [ "$(wc -l <"$there/commands")" -eq 5 ]
+    export PATH=$there/bin:$PATH
+    with_etc systemctl restart nginx.service 3>&-
+    pid=$(cat "$there/bin/pid")
+    run "$launcher" --check "$pid"
+    kill "$pid"
+    [ "$status" -eq 1 ]
+    run with_etc sh -e "$there/commands" 3>&-
+    echo "$output"
+    pid=$(cat "$there/bin/pid")
+    loaded=$(grep -c "$lib" "/proc/$pid/maps")
+    kill "$pid"
+    [ "$status" -eq 0 ]
+    [ "$loaded" -gt 0 ]
+    [[ $output == *"process $pid"*"loaded: $lib"*'setting: LINGERCLOSE_DRAIN=5s (the environment)'*reached* ]]
+}
+
 @test "names of templates, and with escapes, are taken" {
     for name in a.service getty@.service openvpn@home.service 'systemd-fsck@dev-disk-by\x2duuid.service'; do
         run "$launcher" --unit "$name"
