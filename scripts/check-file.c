@@ -7,6 +7,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,18 +166,46 @@ void check_go(const char *path)
         close(fd);
 }
 
+static bool read_header(const char *path, struct elf *e)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && elf_open(e, fd);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* The library that the program would get. ld.so puts for $LIB in its path what the program's architecture has there,
+   lib/x86_64-linux-gnu or lib64 (ld.so(8), "Dynamic string tokens"): the one that fits, or any. */
+static bool read_library(const struct elf *program, struct elf *ours)
+{
+    static const char *const places[] = {"lib/*", "lib*"};
+    const char *token = strstr(library, "$LIB");
+    bool found = false;
+    if (!token)
+        return read_header(library, ours);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char pattern[4200];
+        glob_t g;
+        snprintf(pattern, sizeof pattern, "%.*s%s%s", (int)(token - library), library, places[i], token + 4);
+        if (glob(pattern, 0, NULL, &g))
+            continue;
+        for (size_t n = 0; n < g.gl_pathc; n++)
+            if (!found || ours->class != program->class || ours->machine != program->machine)
+                found |= read_header(g.gl_pathv[n], ours);
+        globfree(&g);
+    }
+    return found;
+}
+
 static void check_elf(const struct elf *e)
 {
     struct elf ours;
     char loader[4096] = "";
-    int fd = open(library, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || !elf_open(&ours, fd)) {
+    if (!read_library(e, &ours)) {
         doubt("install lingerclose again", "the library %s cannot be read", library);
-        if (fd >= 0)
-            close(fd);
         return;
     }
-    close(fd);
     if (e->type != ET_EXEC && e->type != ET_DYN) {
         doubt("name the program itself", "it is an ELF file, but no program");
         return;

@@ -76,6 +76,31 @@ preloaded() {
     checked 1 '^not reached: it is for another machine \(i386, 32 bits\)' "$show"
 }
 
+@test "with $LIB in the library's path each program is held against the library of its own architecture" {
+    check=$top/build/lingerclose-check
+    mkdir -p "$there/lib/one" "$there/lib/two" "$there/lib64"
+    cp "$show" "$there/other"
+    printf '\xb7\0' | dd of="$there/other" bs=1 seek=18 conv=notrunc status=none
+    run "$check" "$there/\$LIB/liblingerclose.so" "$show"
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ $output == *'cannot tell: the library '*'$LIB/liblingerclose.so cannot be read'* ]]
+    cp "$there/other" "$there/lib/one/liblingerclose.so"
+    run "$check" "$there/\$LIB/liblingerclose.so" "$show"
+    [ "$status" -eq 1 ]
+    for place in lib/two lib64; do
+        cp "$lib" "$there/$place/"
+        for program in "$show" "$there/other"; do
+            run "$check" "$there/\$LIB/liblingerclose.so" "$program"
+            echo "$output"
+            never 'for another machine' <<<"$output"
+        done
+        run "$check" "$there/\$LIB/liblingerclose.so" "$show"
+        [ "$status" -eq 0 ]
+        rm "$there/$place/liblingerclose.so"
+    done
+}
+
 @test "a program with another glibc than the machine's: cannot tell" {
     gcc -Wl,--dynamic-linker="$there/ld-linux-x86-64.so.2" -o "$show" "$show.c"
     checked 2 '^cannot tell: it brings a glibc of its own.*; remedy: ' "$show"
