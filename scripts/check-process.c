@@ -61,14 +61,16 @@ static bool secure(pid_t pid)
     return is;
 }
 
-/* Ours becomes what its environment was when it began, as far as the shim looks. */
-static void take_environment(pid_t pid, bool *preload)
+/* Ours becomes what its environment was when it began, as far as the shim looks. Whether that is still whole. */
+static bool take_environment(pid_t pid, bool *preload)
 {
     char *entry = NULL;
     size_t size = 0;
+    bool whole = true;
     FILE *f = open_of(pid, "environ");
     clearenv();
     while (f && getdelim(&entry, &size, 0, f) > 0) {
+        whole &= strchr(entry, '=') != NULL;
         if (!strncmp(entry, "LINGERCLOSE", 11) && strchr(entry, '='))
             putenv(strdup(entry));
         *preload |= !strncmp(entry, "LD_PRELOAD=", 11) && strstr(entry, "liblingerclose.so");
@@ -76,6 +78,7 @@ static void take_environment(pid_t pid, bool *preload)
     free(entry);
     if (f)
         fclose(f);
+    return whole;
 }
 
 /* A process in a container reads the file there. Not by its root alone: a daemon that has gone into a chroot since read
@@ -196,7 +199,7 @@ void check_process(pid_t pid)
     }
     say("program", "%s, process %d", program, pid);
     bool is_loaded = loaded(pid, where, sizeof where);
-    take_environment(pid, &preload);
+    bool whole = take_environment(pid, &preload);
     if (is_secure)
         clearenv();
     if (!is_loaded) {
@@ -214,5 +217,8 @@ void check_process(pid_t pid)
     char *deleted = strstr(program, " (deleted)");
     if (deleted)
         *deleted = 0;
-    settings_of(pid, base_name(program));
+    if (whole && (preload || everywhere || is_secure))
+        settings_of(pid, base_name(program));
+    else
+        check_memory(pid);
 }

@@ -34,6 +34,9 @@ char *link_of(pid_t pid, const char *name, char to[4096]);
 /* check-lingering.c */
 void check_lingering(pid_t pid);
 
+/* check-memory.c */
+void check_memory(pid_t pid);
+
 /* check-settings.c */
 void check_settings(const char *program);
 

@@ -397,6 +397,63 @@ int main(void) { return pause(); }'; then
     checked 0 '^setting: LINGERCLOSE_IDLE=300ms \(/etc/lingerclose.conf:1\)$' "$pid"
 }
 
+# $there/titled: a program that writes over its environment, as setproctitle() does in nginx, sshd or postgres
+titled() {
+    printf '%s\n' '#include <string.h>' '#include <unistd.h>' 'extern char **environ;' 'int main(void)' '{' \
+        '    for (char **e = environ; *e; e++)' '        memset(*e, 0, strlen(*e));' '    return pause();' '}' >"$there/titled.c"
+    gcc -o "$there/titled" "$there/titled.c"
+}
+
+@test "of a process that has written over its environment the settings come from the library's memory in it" {
+    titled
+    running LD_PRELOAD="$lib" "$there/titled"
+    until [ -z "$(tr -d '\0' <"/proc/$pid/environ")" ]; do :; done
+    checked 0 '^setting: the defaults, all of them$' "$pid"
+    grep -q '^note: it has written over its environment' <<<"$output"
+    kill "$pid"
+    settings='LINGERCLOSE_MODE=sync
+LINGERCLOSE_STEPS=shutdown,drain
+LINGERCLOSE_LINGER=250ms
+LINGERCLOSE_DRAIN=5s
+LINGERCLOSE_IDLE=1500ms
+LINGERCLOSE_DRAIN_BYTES=5120
+LINGERCLOSE_ROLES=connected
+LINGERCLOSE_WHEN=pending
+LINGERCLOSE_ABORT=linger
+LINGERCLOSE_MAX=7
+LINGERCLOSE_EXIT=0s
+LINGERCLOSE_SHUTDOWN=off
+LINGERCLOSE_FAMILIES=tcp,unix
+LINGERCLOSE_PORTS=25,8000-8999'
+    mapfile -t words <<<"$settings"
+    # A stripped library has it too.
+    strip -o "$there/liblingerclose.so" "$lib"
+    for library in "$lib" "$there/liblingerclose.so"; do
+        running LD_PRELOAD="$library" LINGERCLOSE_LOG=/dev/null "${words[@]}" "$there/titled"
+        until [ -z "$(tr -d '\0' <"/proc/$pid/environ")" ]; do :; done
+        checked 0 '^setting: ' "$pid"
+        sed -n 's/^setting: \(.*\) (its memory)$/\1/p' <<<"$output" |
+            diff <(printf '%s\n' "$settings" 'LINGERCLOSE_LOG=a place that has been written over') -
+        kill "$pid"
+    done
+    for off in LINGERCLOSE=off 'LINGERCLOSE_PROGRAMS=!titled'; do
+        running LD_PRELOAD="$lib" "$off" "$there/titled"
+        until [ -z "$(tr -d '\0' <"/proc/$pid/environ")" ]; do :; done
+        checked 1 '^not reached: the shim is switched off there' "$pid"
+        kill "$pid"
+    done
+    # A library of another version: what it has cannot be read.
+    objcopy --rename-section .lingerclose=.another "$lib" "$there/liblingerclose.so"
+    running LD_PRELOAD="$there/liblingerclose.so" "$there/titled"
+    until [ -z "$(tr -d '\0' <"/proc/$pid/environ")" ]; do :; done
+    checked 2 '^cannot tell: its memory cannot be read' "$pid"
+}
+
+@test "the check reads every setting that the shim has from its memory" {
+    grep -oh '"LINGERCLOSE_[A-Z_]*"' "$top/shim/config.c" | sort -u | grep -v PROGRAMS |
+        diff - <(grep -oh '"LINGERCLOSE_[A-Z_]*"' "$top/scripts/check-memory.c" | sort -u)
+}
+
 @test "of a process: a library that has been replaced since it was loaded is said to be" {
     cp "$lib" "$there/liblingerclose.so"
     running LD_PRELOAD="$there/liblingerclose.so" sleep 1000
