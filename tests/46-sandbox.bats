@@ -83,3 +83,47 @@ lives() {
     done
     lives wrap sandbox prctl close
 }
+
+# What systemd.exec(5) leaves to a hardened service: SystemCallFilter=@system-service, then ~@privileged @resources.
+granted() {
+    systemd-analyze syscall-filter 2>/dev/null | awk '
+        function calls(set, to, n, word, i) {
+            n = split(has[set], word, " ")
+            for (i = 1; i <= n; i++)
+                if (word[i] ~ /^@/) calls(word[i], to)
+                else to[word[i]] = 1
+        }
+        /^@/ { set = $1 }
+        /^    [@a-z]/ { has[set] = has[set] " " $1 }
+        END {
+            calls("@system-service", yes)
+            calls("@privileged", no)
+            calls("@resources", no)
+            for (call in yes) if (!(call in no)) print call
+        }' | sort
+}
+
+# What of the calls that strace has noted is not granted.
+refused() {
+    sed -n 's/^[0-9]* *\([a-z_0-9]*\)(.*/\1/p' "$BATS_TEST_TMPDIR/calls" | sort -u |
+        comm -23 - "$BATS_TEST_TMPDIR/granted"
+}
+
+@test "the shim makes no system call for which a hardened systemd service is killed" {
+    local case
+    need_command systemd-analyze
+    need_command strace
+    granted >"$BATS_TEST_TMPDIR/granted"
+    # The control: nice(1) sets its priority.
+    strace -f -qq -o "$BATS_TEST_TMPDIR/calls" nice -n 1 true 3>&-
+    [ "$(refused)" = setpriority ]
+    for case in "server await write=600000 nonblock close exec=/nowhere" "server await write=600000 shut=rdwr close" \
+        "ways thread close unread" "ways fork _exit unread" "ways vfork-exec close unread" \
+        "ways posix_spawn exit unread" "ways popen-exec fclose unread" "ways prefork close_range unread"; do
+        # shellcheck disable=SC2086 # a list of words
+        plain strace -f -qq -o "$BATS_TEST_TMPDIR/calls" -E "LD_PRELOAD=$lib" $case -- "${unread[@]}"
+        complete 600000
+        grep -q SHUT_WR "$BATS_TEST_TMPDIR/calls"
+        [ "$(refused)" = "" ] || complain "$case: $(refused)"
+    done
+}
