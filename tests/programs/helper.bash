@@ -12,6 +12,8 @@
 #   ask PORT WORD...        one client, build/tests/peer; its line is in $output
 #   early NAME CASE START PORT QUIET EARLY      the test of one early reply, see below
 #   same NAME START SESSION                     the test of one normal session, see below
+#   tidy NAME START SESSION [SIGNAL]            the test that nothing is left behind, see below
+#   make_handler            a script that answers one request; the words of a peer for it and a session: see below
 #
 # $work is a directory of the test's own that any user may enter; daemon.log and shim.log are there.
 
@@ -20,7 +22,7 @@ load ../helper
 TRIES=${TRIES:-10}
 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin # Debian's own programs, and daemons
 rows=$top/build/programs/rows
-holder='' place=''
+holder='' place='' daemon=''
 
 need_root() {
     [ "$(id -u)" = 0 ] || skip "only root can make the namespaces that this needs"
@@ -84,10 +86,12 @@ listens() {
     inside cat /proc/net/tcp /proc/net/tcp6 | grep -Eq "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:0000 0A"
 }
 
+# $daemon is the nsenter that waits for it.
 daemon() {
     local port=$1 tries=0
     shift
     under "$@" >>"$work/daemon.log" 2>&1 </dev/null 3>&- &
+    daemon=$!
     until listens "$port"; do
         tries=$((tries + 1))
         if [ "$tries" -gt 300 ]; then
@@ -111,6 +115,37 @@ kernel() {
     echo "$phase: $output"
 }
 
+# $work/handler, for servers that start one for each connection, with it on descriptors 0 and 1: HTTP as a
+# beginner writes it. A file of 3 MB, or 405 with the body unread; it ends with the connection open.
+make_handler() {
+    head -c 3000000 /dev/zero >"$work/file"
+    cat >"$work/handler" <<EOF
+#!/bin/sh
+read -r method path version
+while read -r header && [ \${#header} -gt 1 ]; do :; done
+case \$method:\$path in
+GET:/file)
+    printf 'HTTP/1.0 200 OK\r\n\r\n'
+    cat $work/file
+    ;;
+*) printf 'HTTP/1.0 405 Method Not Allowed\r\n\r\nnot here' ;;
+esac
+EOF
+    chmod 755 "$work/handler"
+}
+
+# The words of a peer for that, and for servers of HTTP: see early. And a session with one.
+download='GET /file HTTP/1.0\r\n\r\n'
+quiet_download=(text="$download" read)
+early_download=(rcvbuf=65536 text="$download" await=reply send=65536 slow=16384:1)
+quiet_upload=(text='POST /none HTTP/1.0\r\nContent-Length: 0\r\n\r\n' read)
+early_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' send=2000000 read)
+
+fetch_files() {
+    inside curl -s http://127.0.0.1:8080/file | cksum
+    inside curl -s -o /dev/null -w '%{http_code}\n' http://127.0.0.1:8080/none
+}
+
 median() {
     sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'
 }
@@ -118,6 +153,11 @@ median() {
 # The ways in which the log says that connections went, most frequent first.
 ways_out() {
     grep -o 'how=[^ ]*' "$work/shim.log" | sort | uniq -c | sort -rn | sed 's/.*how=//' | paste -sd ' ' | sed 's/ /, /g'
+}
+
+# Why connections lingered or not, and how that ended, most frequent first; for whoever reads a test's output.
+reasons() {
+    grep -Eo 'decided=.* end=[^ ]*' "$work/shim.log" | sort | uniq -c | sort -rn
 }
 
 # row PROGRAM CASE WITHOUT WITH: of the README's table, which `sh tests/programs/table` prints
@@ -165,6 +205,7 @@ early() {
         [ "$(value end)" = EOF ] || complain "try $i: the peer's reading ended with $(value end)"
         [ "$(value send_error)" = none ] || complain "try $i: the peer could not send: $(value send_error)"
     done
+    reasons
     kernel
     no_resets
     row "$program" "$case" "$without" "$TRIES of $TRIES whole"
@@ -195,4 +236,73 @@ same() {
     diff "$work/said.plain" "$work/said.shim" || complain "the session is not the same"
     # shellcheck disable=SC2154
     [ "$ms_shim" -le $((ms_plain * 3 / 2 + 200)) ] || complain "$ms_shim ms with the shim, $ms_plain without"
+}
+
+# What lives in the place: processes, zombies, the open descriptors of all of them.
+census() {
+    # shellcheck disable=SC2016 # the inner shell's
+    inside sh -c 'cd /proc; n=0 z=0 f=0
+        for p in [0-9]*; do
+            [ "$p" != $$ ] && read -r line <"$p/stat" || continue
+            n=$((n + 1))
+            case ${line##*) } in Z*) z=$((z + 1)) ;; esac
+            set -- "$p"/fd/*
+            f=$((f + $#))
+        done
+        echo "processes=$n zombies=$z descriptors=$f"' 2>/dev/null
+}
+
+# The census once nobody comes or goes any more; of a place where that is WANTED, if given, within 8 s.
+steady_census() {
+    local before='' i
+    for ((i = 0; i < 40; i++)); do
+        output=$(census)
+        [ "$output" != "${1:-$before}" ] || break
+        before=$output
+        sleep 0.2
+    done
+}
+
+# Ends the daemon as its administrator would, and leaves in $stop_ms how long that took.
+stop() {
+    local t
+    t=$(date +%s%3N)
+    # nsenter waits for it out here.
+    kill -"${1:-TERM}" "$(tr -d ' ' <"/proc/$daemon/task/$daemon/children")"
+    wait "$daemon" 2>/dev/null || :
+    stop_ms=$(($(date +%s%3N) - t))
+}
+
+# tidy NAME START SESSION [SIGNAL]
+#
+# Ten sessions more leave no more processes, zombies and descriptors behind than the first does, and SIGTERM (or
+# SIGNAL) ends the program as soon as without the shim.
+tidy() {
+    local i j first
+    for i in plain shim; do
+        phase "$i"
+        "$2"
+        "$3" >/dev/null 2>&1 3>&-
+        steady_census
+        first=$output
+        for ((j = 0; j < 10; j++)); do "$3" >/dev/null 2>&1 3>&-; done
+        steady_census "$first"
+        echo "$1, $i: $first after one session; $output after eleven"
+        [ "$output" = "$first" ] || complain "something is left behind"
+        stop "${4:-TERM}"
+        echo "$1, $i: ended in $stop_ms ms"
+        printf -v "stop_$i" %s "$stop_ms"
+    done
+    # shellcheck disable=SC2154
+    [ "$stop_shim" -le $((stop_plain + 300)) ] || complain "it took $stop_shim ms to end, and $stop_plain without the shim"
+}
+
+# unpacked PACKAGE PATH: the path of that file of a Debian package, which may conflict with what is installed
+unpacked() {
+    local dir=$top/build/programs/unpacked/$1
+    if [ ! -e "$dir/$2" ]; then
+        mkdir -p "$dir"
+        (cd "$dir" && apt-get -o APT::Sandbox::User=root download "$1" && dpkg -x "$1"_*.deb .) >/dev/null 2>&1 || return
+    fi
+    echo "$dir/$2"
 }
