@@ -23,7 +23,6 @@
 #define MS INT64_C(1000000)
 #define SECOND (1000 * MS)
 #define BLIND (20 * MS)
-#define KEEP (64 << 10)
 #define GULP (16 << 20) /* one recv's share: what a flooding peer can make us take before we look at the clock again */
 
 int64_t now(void)
@@ -127,7 +126,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
  * poll cannot tell when our data is acknowledged; but once the connection has been quiet for IDLE the kernel tells how
  * long ago that was, so the silence after it is measured exactly without a wake-up for it.
  */
-static enum end bound_reached(struct lingering *l, int64_t t, int64_t *next)
+enum end linger_bound(struct lingering *l, int64_t t, int64_t *next)
 {
     int64_t drain_end = l->began + config.drain, linger_end = l->began + config.linger;
     if (t >= drain_end)
@@ -195,7 +194,7 @@ enum end linger_step(struct lingering *l, bool all, int64_t *next)
     *next = t;
     if (end)
         return end;
-    end = drains ? bound_reached(l, t, next) : sent(l, t, next);
+    end = drains ? linger_bound(l, t, next) : sent(l, t, next);
     if (blind(l) && *next > t + BLIND)
         *next = t + BLIND;
     return end;
@@ -251,33 +250,6 @@ struct lingering *linger_claim(struct lingering *l)
         if (free == CLAIM_NONE)
             l = lingering_at(l->moved);
     }
-}
-
-/*
- * For shutdown(2), on the program's own descriptor; what it asked for comes after. It may still read what was unread, so
- * input stays where it is, unless it is so much that the peer might wait for us to take it. poll looks for the peer's FIN
- * only; input that has grown is noticed when the silence is over.
- *
- * true: the peer has finished as well.
- */
-bool linger_shutdown(struct lingering *l, int64_t until)
-{
-    struct pollfd p = {.fd = l->fd, .events = POLLRDHUP};
-    int unread = 0, before = 0;
-    int64_t when = 0, t;
-    next.shutdown(l->fd, SHUT_WR);
-    for (ioctl(l->fd, FIONREAD, &before); (t = now()) < until; before = unread) {
-        if (bound_reached(l, t, &when))
-            return false;
-        int64_t wait = (when < until ? when : until) - t;
-        if (poll(&p, 1, (int)((wait + MS - 1) / MS)) > 0)
-            return true;
-        if (ioctl(l->fd, FIONREAD, &unread) || (unread > KEEP && linger_discard(l, false)))
-            return false;
-        if (unread != before)
-            l->quiet_since = now();
-    }
-    return false;
 }
 
 /*

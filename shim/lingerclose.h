@@ -259,9 +259,12 @@ enum end linger_sync(struct lingering **, int64_t until) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
 void linger_headers_only(int fd) HIDDEN;
-bool linger_shutdown(struct lingering *, int64_t until) HIDDEN;
+enum end linger_bound(struct lingering *, int64_t t, int64_t *next) HIDDEN;
 const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;
+
+/* shutdown.c */
+bool linger_shutdown(struct lingering *, int64_t until) HIDDEN;
 
 /* crowd.c: many lingering connections at once, in one thread */
 #define SPOKES 1024 /* of the wheel of deadlines */

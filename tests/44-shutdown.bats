@@ -21,6 +21,19 @@ same() {
     whole 1000000
 }
 
+@test "a peer that sends 2 MB against shutdown(SHUT_RDWR) is neither held up nor reset" {
+    plain server write=1000 shut=rdwr close -- peer port sndbuf=65536 await=fin send=2000000 read
+    [ "$(value send_error)" != none ]
+    for buffer in 16384 65536 262144; do
+        shimmed server rcvbuf=$buffer write=1000 shut=rdwr close -- peer port sndbuf=65536 await=fin send=2000000 read
+        whole 1000
+        between 0 "$(value ms)" 1500
+    done
+    shimmed server write=1000 shut=rdwr close -- peer port sndbuf=65536 await=fin send=2000000 read
+    whole 1000
+    between 0 "$(value ms)" 1500
+}
+
 @test "a thread that is blocked in recv wakes up with 0 in a moment when another calls shutdown(SHUT_RDWR)" {
     export LINGERCLOSE_IDLE=5s LINGERCLOSE_EXIT=300ms
     same recv -- peer port read silent

@@ -12,6 +12,7 @@
  *   urgent             send one urgent byte
  *   linger=N           SO_LINGER {1, N}
  *   cork               TCP_CORK
+ *   rcvbuf=N           a fixed buffer
  *   shut=wr | rd | rdwr
  *   say=TEXT           print a line
  *   fill               use up all descriptors
@@ -123,6 +124,8 @@ int main(int argc, char **argv)
             option(fd, SOL_SOCKET, SO_LINGER, &(struct linger){1, n}, sizeof(struct linger));
         else if (!strcmp(word, "cork"))
             option(fd, IPPROTO_TCP, TCP_CORK, &one, sizeof one);
+        else if (!strcmp(word, "rcvbuf"))
+            option(fd, SOL_SOCKET, SO_RCVBUF, &(int){n}, sizeof(int));
         else if (!strcmp(word, "shut"))
             shutdown(fd, !strcmp(value, "wr") ? SHUT_WR : !strcmp(value, "rd") ? SHUT_RD : SHUT_RDWR);
         else if (!strcmp(word, "say"))
