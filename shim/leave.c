@@ -110,25 +110,33 @@ void leave_process(const char *how)
     errno = saved;
 }
 
-/* Only ours, and in nobody else's hands? shutdown acts on the connection, whoever else holds it. Ends registered again if
-   not: nothing is closed here. */
+/* In nobody else's hands? Ends registered again if not: nothing is closed here. */
 static bool ours_alone(int fd)
 {
-    bool own, alone = verdict_lingers(verdict_rules(fd, role_of(fd), &own)) && holders_alone(fd);
+    bool alone = holders_alone(fd);
     if (holders_shared(fd))
         holders_register(fd);
     return alone;
 }
 
-/* How long shutdown may drain: a program that has one thread and a blocking socket waits by its own choice. With more
-   threads the call may be how one of them is woken from recv, and only the real call wakes it, unless the peer finishes,
-   as most do at once. An event loop does not wait at all. */
-static int64_t patience(int fd, int64_t began)
+/* How long shutdown may drain: a program that has one thread, and a blocking socket that nobody else has, waits by its own
+   choice. Else the call may be how another is woken from recv, and only the real call wakes it, unless the peer finishes,
+   as most do at once: a moment. An event loop does not wait at all. */
+static bool drain_for_shutdown(int fd, bool alone)
 {
+    static _Atomic int64_t moment = A_MOMENT;
+    struct lingering here;
     long flags = bare_syscall(SYS_fcntl, fd, F_GETFL);
+    linger_prepare(&here, fd, role_of(fd));
     if (flags < 0 || flags & O_NONBLOCK)
-        return 0;
-    return __libc_single_threaded ? INT64_MAX : began + A_MOMENT;
+        return linger_shutdown(&here, 0, true);
+    if (alone && __libc_single_threaded)
+        return linger_shutdown(&here, INT64_MAX, false);
+    int64_t most = atomic_load(&moment);
+    bool over = linger_shutdown(&here, here.began + most, !alone);
+    /* A server that ends many silent sessions waits for two moments in all. */
+    atomic_store(&moment, over ? A_MOMENT : most > A_MOMENT / 100 ? most / 2 : most);
+    return over;
 }
 
 /*
@@ -140,21 +148,18 @@ static int64_t patience(int fd, int64_t began)
  */
 bool leave_shutdown(int fd, int how)
 {
-    struct lingering here;
     int saved = errno, state;
+    bool own, over = false;
     if ((how != SHUT_RD && how != SHUT_RDWR) || !letgo_wanted(fd))
         return false;
     holders_deaf(fd);
-    bool alone = how == SHUT_RDWR && config.shutdown && ours_alone(fd);
-    errno = saved;
-    if (!alone)
-        return false;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    linger_prepare(&here, fd, role_of(fd));
-    bool over = linger_shutdown(&here, patience(fd, here.began));
-    if (!over)
-        linger_headers_only(fd);
-    pthread_setcancelstate(state, NULL);
+    if (how == SHUT_RDWR && config.shutdown && verdict_lingers(verdict_rules(fd, role_of(fd), &own))) {
+        pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+        over = drain_for_shutdown(fd, ours_alone(fd));
+        if (!over)
+            linger_headers_only(fd);
+        pthread_setcancelstate(state, NULL);
+    }
     errno = saved;
     return over;
 }

@@ -264,7 +264,7 @@ const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;
 
 /* shutdown.c */
-bool linger_shutdown(struct lingering *, int64_t until) HIDDEN;
+bool linger_shutdown(struct lingering *, int64_t until, bool keep) HIDDEN;
 
 /* crowd.c: many lingering connections at once, in one thread */
 #define SPOKES 1024 /* of the wheel of deadlines */

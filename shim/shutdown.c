@@ -38,8 +38,8 @@ static bool peer_finishes(int set, int fd, int64_t wait)
 }
 
 /* Input stays where it is, unless it is so much that the peer might wait for us to take it: half of the buffer is the
-   window (tcp(7), SO_RCVBUF), and a quarter of that is much. */
-static enum end relieve(struct lingering *l, int *unread)
+   window (tcp(7), SO_RCVBUF), and a quarter of that is much. keep: another process may be reading, and must meet no hole. */
+static enum end relieve(struct lingering *l, int *unread, bool keep)
 {
     int before = *unread, buffer = 0;
     socklen_t length = sizeof buffer;
@@ -47,14 +47,14 @@ static enum end relieve(struct lingering *l, int *unread)
         return END_ERROR;
     if (*unread != before)
         l->quiet_since = now();
-    if (*unread <= buffer / 8)
+    if (keep || *unread <= buffer / 8)
         return END_NONE;
     *unread = 0;
     return linger_discard(l, false);
 }
 
 /* true: the peer has finished as well. */
-bool linger_shutdown(struct lingering *l, int64_t until)
+bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
 {
     enum end end = END_NONE;
     int64_t when = 0, t;
@@ -62,7 +62,7 @@ bool linger_shutdown(struct lingering *l, int64_t until)
     next.shutdown(l->fd, SHUT_WR);
     int set = until > l->began ? arrivals(l->fd) : -1;
     while ((end == END_NONE || end == END_MORE) && (t = now()) < until) {
-        end = relieve(l, &unread);
+        end = relieve(l, &unread, keep);
         if (end == END_NONE)
             end = linger_bound(l, t, &when);
         if (end == END_NONE && peer_finishes(set, l->fd, least(when, until) - t))

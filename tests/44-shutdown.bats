@@ -95,6 +95,22 @@ same() {
     grep "child's recv=0 fine" <<<"$output"
 }
 
+@test "shutdown(SHUT_RDWR) of a connection that a child has too: what comes in a moment brings no RST" {
+    plain shutdowns held -- peer port send=100 await=fin send=100 send=100 read
+    [ "$(value send_error)" != none ]
+    shimmed shutdowns held -- peer port send=100 await=fin send=100 send=100 read
+    whole 600000
+    between 0 "$(value shutdown_ms)" 200
+}
+
+@test "a server that ends fifty silent sessions by shutdown(SHUT_RDWR) does not wait a moment for each" {
+    export LINGERCLOSE_EXIT=0
+    plain shutdowns many -- peer port send=100 read
+    between 0 "$(value many_ms)" 100
+    shimmed shutdowns many -- peer port send=100 read
+    between 100 "$(value many_ms)" 1000
+}
+
 @test "two numbers in one process are still ours alone" {
     plain shutdowns copy -- peer port send=100 await=fin send=100 read
     [ "$(value bytes)" -lt 600000 ]

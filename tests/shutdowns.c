@@ -6,6 +6,8 @@
  *   epoll      ... in epoll_wait
  *   nonblock   the connection is O_NONBLOCK
  *   child      a child has the connection too, and waits in recv
+ *   held       a child has the connection too, and does nothing with it
+ *   many       fifty more connections, whose other ends are silent, and another thread
  *   copy       this process has a second number for it
  *   errors     of things that are no live connection
  *   half       SHUT_WR: the peer's answer to our FIN is still read
@@ -137,6 +139,39 @@ static void child(void)
     waitpid(pid, NULL, 0);
 }
 
+/* The child keeps it until this process has ended. */
+static void held(void)
+{
+    int ends[2];
+    if (pipe(ends) < 0)
+        err(1, "pipe");
+    if (!fork()) {
+        close(ends[1]);
+        _exit(read(ends[0], &(char){0}, 1) != 0);
+    }
+    shut();
+}
+
+static void many(void)
+{
+    struct sockaddr_storage address;
+    socklen_t length = loopback(&address, AF_INET, 0);
+    int fds[50], listening = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(listening, (void *)&address, length) < 0 || listen(listening, 50) < 0 ||
+        getsockname(listening, (void *)&address, &length) < 0)
+        err(1, "listen");
+    for (int i = 0; i < 50; i++) {
+        dial(AF_INET, 0, ntohs(((struct sockaddr_in *)&address)->sin_port));
+        fds[i] = accept(listening, NULL, NULL);
+    }
+    start(in_pause);
+    long first = now_ms();
+    for (int i = 0; i < 50; i++)
+        shutdown(fds[i], SHUT_RDWR);
+    say_when("many", now_ms() - first);
+    _exit(0);
+}
+
 static void errors(void)
 {
     struct sockaddr_storage address;
@@ -184,6 +219,10 @@ int main(int argc, char **argv)
     } else if (!strcmp(what, "copy")) {
         fcntl(connection, F_DUPFD_CLOEXEC, 50);
         shut();
+    } else if (!strcmp(what, "held")) {
+        held();
+    } else if (!strcmp(what, "many")) {
+        many();
     } else if (!strcmp(what, "errors")) {
         errors();
     } else if (!strcmp(what, "half")) {
