@@ -35,14 +35,12 @@ start_inetd_launching() {
     openbsd_inetd -- "${launcher[@]}" "$work/handler"
 }
 
-# A copy of /etc in the place's own mount namespace, with an ld.so.preload.
+# The place's own /etc has an ld.so.preload.
 start_inetd_preloaded() {
     make_handler
     if [ "$phase" = shim ]; then
-        rm -rf "${work:?}/etc"
-        cp -a /etc "$work/etc"
+        own_etc
         echo "$lib" >"$work/etc/ld.so.preload"
-        inside mount --bind "$work/etc" /etc
         export LINGERCLOSE_LOG=$work/shim.log
     fi
     under() { inside "$@"; }

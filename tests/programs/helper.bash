@@ -81,6 +81,13 @@ under() {
     inside env $(shim_environment) "$@"
 }
 
+# A copy of /etc in its place there, for a test to change: $work/etc.
+own_etc() {
+    rm -rf "${work:?}/etc"
+    cp -a /etc "$work/etc"
+    inside mount --bind "$work/etc" /etc
+}
+
 # Is PORT listened on in the place?
 listens() {
     inside cat /proc/net/tcp /proc/net/tcp6 | grep -Eq "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:0000 0A"
