@@ -21,7 +21,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-programs demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so $(TOOLS)
 
@@ -33,6 +33,7 @@ help:
 	@echo 'make check-modes    the suite in the modes that are not the default'
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
+	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make bench          what it costs'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
@@ -90,6 +91,9 @@ check-threads: all test-programs
 
 check-programs: all test-programs
 	sh tests/check-programs
+
+soak: all test-programs
+	sh tests/soak
 
 demo: all
 	sh scripts/demo

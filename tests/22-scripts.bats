@@ -107,3 +107,11 @@ packages() {
 	[ "$status" -eq 1 ]
 	[[ $output == *"no network"*"could not install gcc"* ]]
 }
+
+@test "soak says in one sentence what SECONDS must be" {
+	for seconds in 5 1e3 -20 100000; do
+		run env SECONDS="$seconds" sh "$top/tests/soak"
+		[ "$status" -eq 2 ]
+		[ "$output" = "soak: SECONDS='$seconds' is not a number of seconds from 10 to 9999" ]
+	done
+}
