@@ -222,27 +222,39 @@ early() {
 #
 # The normal session: SESSION, a function, prints what a user sees (no times, no ports). It prints the
 # same without and with the shim, with the same exit status, and takes no noticeably longer (the best
-# of three: a slow machine is no delay of ours).
+# of three, and if it does, once more: a busy machine is no delay of ours).
 same() {
-    local program=$1 start=$2 session=$3 i t best said
+    local program=$1 start=$2 session=$3 i
     for i in plain shim; do
-        phase "$i"
-        "$start"
-        best=999999
-        for _ in 1 2 3; do
-            t=$(date +%s%3N)
-            "$session" >"$work/said.$i" 2>&1 3>&- && echo "exit 0" >>"$work/said.$i" || echo "exit $?" >>"$work/said.$i"
-            t=$(($(date +%s%3N) - t))
-            [ "$t" -ge "$best" ] || best=$t
-        done
-        printf -v "ms_$i" %s "$best"
-        echo "$program, $i, $best ms:"
-        head -c 2000 "$work/said.$i"
+        best_of_three "$i"
     done
     grep -q 'exit 0' "$work/said.plain" || complain "the session fails without the shim too"
     diff "$work/said.plain" "$work/said.shim" || complain "the session is not the same"
-    # shellcheck disable=SC2154
-    [ "$ms_shim" -le $((ms_plain * 3 / 2 + 200)) ] || complain "$ms_shim ms with the shim, $ms_plain without"
+    for i in 1 2; do
+        ! longer || { best_of_three plain && best_of_three shim; }
+    done
+    ! longer || complain "$ms_shim ms with the shim, $ms_plain without"
+}
+
+# shellcheck disable=SC2154 # set by best_of_three
+longer() {
+    [ "$ms_shim" -gt $((ms_plain * 3 / 2 + 200)) ]
+}
+
+# Leaves what SESSION says in $work/said.PHASE, and in $ms_PHASE how long it took.
+best_of_three() {
+    local t best=999999
+    phase "$1"
+    "$start"
+    for _ in 1 2 3; do
+        t=$(date +%s%3N)
+        "$session" >"$work/said.$1" 2>&1 3>&- && echo "exit 0" >>"$work/said.$1" || echo "exit $?" >>"$work/said.$1"
+        t=$(($(date +%s%3N) - t))
+        [ "$t" -ge "$best" ] || best=$t
+    done
+    printf -v "ms_$1" %s "$best"
+    echo "$program, $1, $best ms:"
+    head -c 2000 "$work/said.$1"
 }
 
 # What lives in the place: processes and the open descriptors of all of them, and what is dead but not yet noticed.
