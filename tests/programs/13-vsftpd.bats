@@ -45,13 +45,15 @@ start_sandboxed() { start_vsftpd seccomp_sandbox=YES; }
 use_ftp() { inside python3 "$BATS_TEST_DIRNAME/ftp-client" 2121 session; }
 log_in() { inside python3 "$BATS_TEST_DIRNAME/ftp-client" 2121 login; }
 
-# A listing on the control connection. (To commands that come after its answer to QUIT vsftpd makes the socket deaf,
-# without waiting: O_NONBLOCK, then shutdown(SHUT_RDWR). There is no help for what comes later than that.)
+# A listing on the control connection. The client reads once vsftpd has sent its FIN, behind the answers.
 goodbye='USER anonymous\r\nPASS a@b\r\nSTAT many\r\nQUIT\r\n'
 quiet_quit=(text="$goodbye" read)
-early_quit=(rcvbuf=65536 text="$goodbye" send=32000 slow=32768:1)
-quiet_failure=(text='USER tester\r\nPASS wrong\r\n' read)
-early_failure=(text='USER tester\r\nPASS wrong\r\n' await=fin send=32000 send=32000 read)
+early_quit=(rcvbuf=65536 text="$goodbye" send=32000 await=fin slow=32768:1)
+# 5,000 answers before it.
+printf -v refused '%.0sNOOP\r\n' {1..5000}
+failure="${refused}USER tester\r\nPASS wrong\r\n"
+quiet_failure=(text="$failure" read)
+early_failure=(rcvbuf=65536 text="$failure" send=32000 await=fin slow=32768:1)
 
 # The client of the data connection.
 early_data() {
@@ -80,9 +82,9 @@ early_data() {
     early "vsftpd" "long answer and QUIT, 32 KB behind" start_vsftpd 2121 quiet_quit[@] early_quit[@]
 }
 
-@test "vsftpd: a wrong password with 64 KB after it gets its answer" {
+@test "vsftpd: 5,000 answers and one to a wrong password, with 32 KB behind them, arrive whole" {
     need_program vsftpd vsftpd
-    early "vsftpd" "64 KB after a wrong password" start_vsftpd 2121 quiet_failure[@] early_failure[@]
+    early "vsftpd" "5,000 answers, wrong password, 32 KB behind" start_vsftpd 2121 quiet_failure[@] early_failure[@]
 }
 
 @test "vsftpd: nothing is left behind" {

@@ -112,7 +112,8 @@ daemon() {
 
 ask() {
     run inside timeout 60 "$bin/peer" "$@" </dev/null
-    echo "$phase: peer $*: $output"
+    local words="${*//[$'\r\n']/ }"
+    echo "$phase: peer ${words:0:200}: $output"
     [ "$status" -eq 0 ]
 }
 
