@@ -93,7 +93,7 @@ listens() {
     inside cat /proc/net/tcp /proc/net/tcp6 | grep -Eq "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$1") [0-9A-F]+:0000 0A"
 }
 
-# $daemon is the nsenter that waits for it.
+# $daemon is a process out here that waits for it.
 daemon() {
     local port=$1 tries=0
     shift
@@ -284,12 +284,16 @@ steady_census() {
 
 # Ends the daemon as its administrator would, and leaves in $stop_ms how long that took.
 stop() {
-    local t
+    local t pid=$daemon
+    # Out here are the shell that called `under`, and nsenter, which waits for its child in there.
+    while [[ $(<"/proc/$pid/comm") =~ ^(bash|nsenter)$ ]]; do
+        read -r pid _ <"/proc/$pid/task/$pid/children" || : # no newline at its end
+    done
     t=$(date +%s%3N)
-    # nsenter waits for it out here.
-    kill -"${1:-TERM}" "$(tr -d ' ' <"/proc/$daemon/task/$daemon/children")"
+    kill -"${1:-TERM}" "$pid"
     wait "$daemon" 2>/dev/null || :
     stop_ms=$(($(date +%s%3N) - t))
+    [ ! -e "/proc/$pid" ] || complain "it has not ended"
 }
 
 # tidy NAME START SESSION [SIGNAL]
