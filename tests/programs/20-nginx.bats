@@ -3,6 +3,7 @@
 # comes after its close resets the reply.
 
 load helper
+load web
 
 # start_nginx [LINE of the server block]
 start_nginx() {
@@ -99,17 +100,12 @@ session() {
 
 # Five clients that have the reply to come, and send on half a second after nginx has closed.
 five() {
-    local i
-    for i in 1 2 3 4 5; do
-        inside timeout 60 "$bin/peer" 8080 any rcvbuf=65536 text="$get" await=fin pause=500 send=65536 slow=65536:1 \
-            >"$work/peer.$i" 2>&1 </dev/null &
-        five[$i]=$!
-    done
+    at_once 5 8080 any rcvbuf=65536 text="$get" await=fin pause=500 send=65536 slow=65536:1
     until [ "$(inside cat /proc/net/tcp | grep -c ':1F90 .* 0[45] ')" = 5 ]; do sleep 0.02; done
 }
 
 five_whole() {
-    wait "${five[@]}"
+    wait "${at_once[@]}"
     cat "$work"/peer.*
     [ "$(grep -c "bytes=$1 end=EOF .*send_error=none" <(cat "$work"/peer.*))" = 5 ] || complain "not all were whole"
     kernel
@@ -139,7 +135,7 @@ five_whole() {
     start_nginx
     five
     inside kill -HUP "$(cat "$work/nginx.pid")"
-    wait "${five[@]}"
+    wait "${at_once[@]}"
     grep RESET "$work"/peer.* # the control
 }
 

@@ -3,8 +3,9 @@
 # doing so, at the same pace.
 
 load helper
+load web
 
-# start_apache MPM CGI-MODULE
+# start_apache MPM CGI-MODULE [SERVERS]
 start_apache() {
     local modules=/usr/lib/apache2/modules
     rm -rf "$work/logs" # the pid file and the socket of the phase before, if it was killed
@@ -30,7 +31,7 @@ LoadModule authz_core_module $modules/mod_authz_core.so
 LoadModule alias_module $modules/mod_alias.so
 LoadModule $2_module $modules/mod_$2.so
 LoadModule reqtimeout_module $modules/mod_reqtimeout.so
-StartServers 2
+StartServers ${3-2}
 KeepAlive On
 DocumentRoot $work/www
 ScriptAlias /cgi/ $work/cgi/
@@ -42,9 +43,12 @@ EOF
 }
 
 prefork() { start_apache prefork cgi; }
+prefork10() { start_apache prefork cgi 10; }
 event() { start_apache event cgid; }
 
 get='GET /file HTTP/1.0\r\n\r\n'
+quiet=(text="$get" read)
+sleepy=(rcvbuf=65536 text="$get" await=fin pause=2500 send=65536 slow=65536:1)
 late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
 upload=(sndbuf=65536 text='POST /small HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' send=2000000 read)
 
@@ -75,4 +79,9 @@ check() {
 
 @test "Apache with event: the same sessions, and its own lingering takes no longer" {
     check event
+}
+
+@test "Apache with prefork: 3 MB arrive whole where its own lingering, 2 s of silence, ends too early" {
+    need_program apache2 apache2
+    AT_ONCE=1 early "Apache, prefork" "3 MB to a client that pauses and sends on" prefork10 8080 quiet[@] sleepy[@]
 }

@@ -10,9 +10,8 @@
 #   under COMMAND...        runs a command there, with the shim in the phase `shim`
 #   daemon PORT COMMAND...  starts one so, and waits until somebody listens on PORT
 #   ask PORT WORD...        one client, build/tests/peer; its line is in $output
-#   ends SIGNAL NAME        the oldest process NAME gets SIGNAL; how many ms until none is left is in $ms
+#   at_once N PORT WORD... N clients at once in the background, see below
 #   early NAME CASE START PORT QUIET EARLY      the test of one early reply, see below
-#   lingers NAME CASE START PORT EARLY          the same where the program lingers itself, see below
 #   same NAME START SESSION                     the test of one normal session, see below
 #
 # $work is a directory of the test's own that any user may enter; daemon.log and shim.log are there.
@@ -109,39 +108,38 @@ ask() {
     [ "$status" -eq 0 ]
 }
 
+# try I PORT WORD...: the I-th of several tries. With AT_ONCE set they are made all at once, when the first is asked for.
+try() {
+    local i=$1 j
+    shift
+    if [ -z "${AT_ONCE-}" ]; then
+        ask "$@"
+        return
+    fi
+    if [ "$i" = 0 ]; then
+        at_once "$TRIES" "$@"
+        wait "${at_once[@]}" || :
+    fi
+    output=$(cat "$work/peer.$i")
+    echo "$phase: peer $*: $output"
+    [ "$(value bytes)" ]
+}
+
+# at_once N PORT WORD...: N clients in the background; their lines are in $work/peer.0, ..., their pids in at_once.
+at_once() {
+    local n=$1 i
+    shift
+    at_once=()
+    for ((i = 0; i < n; i++)); do
+        inside timeout 60 "$bin/peer" "$@" >"$work/peer.$i" 2>&1 </dev/null &
+        at_once[i]=$!
+    done
+}
+
 # The kernel's counters of the place, in $output.
 kernel() {
     output=$(inside "$bin/counters")
     echo "$phase: $output"
-}
-
-# Open sockets of all processes in the place. Those of a connection that lingers go with it.
-sockets() {
-    inside find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname 'socket:*' 2>/dev/null | wc -l
-}
-
-# No more sockets than before, soon, and nobody waits to be reaped.
-nothing_left() {
-    local tries
-    for ((tries = 0; tries < 60; tries++)); do
-        [ "$(sockets)" -gt "$1" ] || break
-        sleep 0.1
-    done
-    [ "$tries" -lt 60 ] || complain "$(sockets) sockets are open, $1 were before"
-    inside ps -A -o stat=,args= | never '^Z'
-}
-
-ends() {
-    local pid t
-    pid=$(inside pgrep -o -x "$2") || complain "no process $2"
-    t=$(date +%s%3N)
-    inside kill "-$1" "$pid"
-    while inside pgrep -x "$2" >/dev/null; do
-        ms=$(($(date +%s%3N) - t))
-        [ "$ms" -lt 20000 ] || complain "$2 goes on after SIG$1" || return
-    done
-    ms=$(($(date +%s%3N) - t))
-    echo "$phase: $2 ended $ms ms after SIG$1"
 }
 
 median() {
@@ -170,7 +168,7 @@ thousands() {
 # the number of the try): without the shim replies are cut or the peer is reset; with it each is whole,
 # and the kernel sends no RST.
 early() {
-    local program=$1 case=$2 start=$3 port=$4 quiet=("${!5}") early=("${!6}") i whole bad got open
+    local program=$1 case=$2 start=$3 port=$4 quiet=("${!5}") early=("${!6}") i whole bad got
     phase plain
     "$start"
     ask "$port" any "${quiet[@]}"
@@ -179,7 +177,7 @@ early() {
     bad=0 got=$work/got
     : >"$got"
     for ((i = 0; i < TRIES; i++)); do
-        ask "$port" any "${early[@]//TRY/$i}"
+        try "$i" "$port" any "${early[@]//TRY/$i}"
         value bytes >>"$got"
         [ "$(value bytes)" = "$whole" ] && [ "$(value end)" = EOF ] && [ "$(value send_error)" = none ] ||
             bad=$((bad + 1))
@@ -193,42 +191,15 @@ early() {
     "$start"
     ask "$port" any "${quiet[@]}"
     [ "$(value bytes)" = "$whole" ] && [ "$(value end)" = EOF ]
-    open=$(sockets)
     for ((i = 0; i < TRIES; i++)); do
-        ask "$port" any "${early[@]//TRY/$i}"
+        try "$i" "$port" any "${early[@]//TRY/$i}"
         [ "$(value bytes)" = "$whole" ] || complain "try $i: the peer read $(value bytes) bytes of $whole"
         [ "$(value end)" = EOF ] || complain "try $i: the peer's reading ended with $(value end)"
         [ "$(value send_error)" = none ] || complain "try $i: the peer could not send: $(value send_error)"
     done
     kernel
     no_resets
-    nothing_left "$open"
     row "$program" "$case" "$without" "$TRIES of $TRIES whole"
-}
-
-# lingers PROGRAM CASE START PORT EARLY
-#
-# A program that lingers itself: EARLY ends with EOF and without RST in each of TRIES, and reads as much and takes no
-# longer with the shim (medians, in ms).
-lingers() {
-    local program=$1 case=$2 start=$3 port=$4 early=("${!5}") i j whole
-    local -A ms
-    for i in plain shim; do
-        phase "$i"
-        "$start"
-        : >"$work/ms"
-        for ((j = 0; j < TRIES; j++)); do
-            ask "$port" any "${early[@]//TRY/$j}"
-            [ "$(value end) $(value send_error)" = "EOF none" ] && [ "$(value bytes)" = "${whole:=$(value bytes)}" ] ||
-                complain "$i: try $j was not whole"
-            value ms >>"$work/ms"
-        done
-        ms[$i]=$(median <"$work/ms")
-        kernel
-        no_resets
-    done
-    [ "${ms[shim]}" -le $((ms[plain] * 3 / 2 + 20)) ] || complain "${ms[shim]} ms with the shim, ${ms[plain]} without"
-    row "$program" "$case" "$TRIES of $TRIES whole" "$TRIES of $TRIES whole"
 }
 
 # same PROGRAM START SESSION
