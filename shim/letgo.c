@@ -147,6 +147,8 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     l->in_place.why = (uint8_t)l->why;
     if (l->what != LETGO_LINGERS)
         report_letgo(&l->in_place, l->end);
+    if (freed && l->what != LETGO_STAYS)
+        holders_gone(fd);
     if (freed)
         descriptor_forget(fd);
     errno = saved;

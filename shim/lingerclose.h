@@ -223,6 +223,7 @@ void *holders_spawned(uint64_t tag) HIDDEN;
 void holders_pass(int fd) HIDDEN;
 void holders_not_passed(int fd) HIDDEN;
 void holders_receive(int fd, bool peeked) HIDDEN;
+void holders_gone(int fd) HIDDEN;
 void holders_sandboxed(void) HIDDEN;
 void *holders_settling(int fd) HIDDEN;
 void holders_settled(void *slot, int survivor) HIDDEN;
