@@ -42,17 +42,17 @@ at=http://127.0.0.1:8080
     need_program nginx nginx
     need_program curl curl
     session() {
-        under curl -s $at/file | cksum
-        under curl -s -o /dev/null -o /dev/null -o /dev/null $at/small $at/small $at/small -w '%{http_code} %{num_connects}\n'
-        under curl -s -r 1000-1999 $at/large | cksum
-        under curl -s $at/large | head -c 100000 | cksum
+        under curl -s "$at"/file | cksum
+        under curl -s -o /dev/null -o /dev/null -o /dev/null "$at"/small "$at"/small "$at"/small -w '%{http_code} %{num_connects}\n'
+        under curl -s -r 1000-1999 "$at"/large | cksum
+        under curl -s "$at"/large | head -c 100000 | cksum
         echo "${PIPESTATUS[*]}"
-        under curl -s --max-filesize 1000 $at/large | cksum
+        under curl -s --max-filesize 1000 "$at"/large | cksum
         echo "${PIPESTATUS[*]}"
-        under curl -s -m 0.3 -o /dev/null $at/slow
+        under curl -s -m 0.3 -o /dev/null "$at"/slow
         echo $?
-        under curl -s -o /dev/null --data-binary "@$work/file" -w '%{http_code}\n' $at/small
-        under curl -s $at/none -f
+        under curl -s -o /dev/null --data-binary "@$work/file" -w '%{http_code}\n' "$at"/small
+        under curl -s "$at"/none -f
         echo $?
         under curl -s http://127.0.0.1:1/
         echo $?
@@ -66,12 +66,12 @@ at=http://127.0.0.1:8080
     need_program nginx nginx
     need_program wget wget
     session() {
-        under wget -q -O - $at/file | cksum
-        under wget -nv -O - $at/small $at/small $at/none 2>&1 | sed "s/^[0-9: -]*//; /FINISHED\|clock\|Downloaded/d"
+        under wget -q -O - "$at"/file | cksum
+        under wget -nv -O - "$at"/small "$at"/small "$at"/none 2>&1 | sed "s/^[0-9: -]*//; /FINISHED\|clock\|Downloaded/d"
         echo "${PIPESTATUS[*]}"
-        under wget -q -O - $at/large | head -c 100000 | cksum
+        under wget -q -O - "$at"/large | head -c 100000 | cksum
         echo "${PIPESTATUS[*]}"
-        under timeout -s INT 0.3 wget -q -O /dev/null $at/slow
+        under timeout -s INT 0.3 wget -q -O /dev/null "$at"/slow
         echo $?
         under wget -q -T 1 -t 1 http://127.0.0.1:1/
         echo $?

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154,SC2034
+# shellcheck shell=bash disable=SC2154,SC2034,SC2015,SC2153 # bats sets output and status; helper.bash the rest
 # For servers with event loops, after `load helper`:
 #
 #   ends SIGNAL NAME        the oldest process NAME gets SIGNAL; how many ms until none is left is in $ms
