@@ -150,3 +150,10 @@ five_whole() {
         [ "$ms" -lt 1000 ]
     done
 }
+
+@test "nginx: many early replies leave nothing behind" {
+    need_program nginx nginx
+    quiet=(text="$get_proxy" read)
+    late=(rcvbuf=65536 text="$get_proxy" await=fin send=65536 slow=65536:1)
+    leaves_nothing start_nginx 8080 quiet[@] late[@]
+}

@@ -127,3 +127,8 @@ session() {
     kernel
     no_resets
 }
+
+@test "haproxy: many early replies leave nothing behind" {
+    need_program haproxy haproxy
+    leaves_nothing start_haproxy 8081 quiet[@] late[@]
+}

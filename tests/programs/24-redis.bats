@@ -83,3 +83,10 @@ session() {
     kernel
     no_resets
 }
+
+@test "redis: many early replies leave nothing behind" {
+    need_program redis-server redis-server
+    quiet=(text='GET big\r\nQUIT\r\n' read)
+    late=(rcvbuf=65536 text='GET big\r\nQUIT\r\n' await=reply send=65536 slow=65536:1)
+    leaves_nothing start_redis 6379 quiet[@] late[@]
+}

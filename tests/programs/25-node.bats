@@ -74,3 +74,10 @@ session() {
     early "node, cluster" "2 MB POST refused" start_cluster 8080 quiet[@] upload[@]
     same "node, cluster" start_cluster session
 }
+
+@test "node, cluster: many early replies leave nothing behind" {
+    need_program node nodejs
+    quiet=(text="$get" read)
+    late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
+    leaves_nothing start_cluster 8080 quiet[@] late[@]
+}

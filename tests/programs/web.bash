@@ -2,7 +2,7 @@
 # For servers with event loops, after `load helper`:
 #
 #   ends SIGNAL NAME        the oldest process NAME gets SIGNAL; how many ms until none is left is in $ms
-#   nothing_left SOCKETS    soon there are no more open sockets than that (`sockets`), and no zombies
+#   leaves_nothing START PORT QUIET EARLY       no socket more than before, no zombie, after many early replies
 #   lingers NAME CASE START PORT EARLY    as `early`, where the program lingers itself: see below
 
 # Open sockets of all processes in the place. Those of a connection that lingers go with it.
@@ -10,14 +10,26 @@ sockets() {
     inside find /proc -maxdepth 3 -path '/proc/[0-9]*/fd/*' -lname 'socket:*' 2>/dev/null | wc -l
 }
 
-# No more sockets than before, soon, and nobody waits to be reaped.
-nothing_left() {
-    local tries
+# After QUIET and then 60 times EARLY, 20 at once, there are soon as many open sockets as after QUIET, and nobody waits to be
+# reaped.
+leaves_nothing() {
+    local start=$1 port=$2 quiet=("${!3}") early=("${!4}") before tries
+    phase shim
+    "$start"
+    ask "$port" any "${quiet[@]}"
+    sleep 0.2
+    before=$(sockets)
+    for _ in 1 2 3; do
+        at_once 20 "$port" any "${early[@]}"
+        wait "${at_once[@]}"
+    done
+    cat "$work"/peer.*
+    cat "$work"/peer.* | never -v 'end=EOF'
     for ((tries = 0; tries < 60; tries++)); do
-        [ "$(sockets)" -gt "$1" ] || break
+        [ "$(sockets)" -gt "$before" ] || break
         sleep 0.1
     done
-    [ "$tries" -lt 60 ] || complain "$(sockets) sockets are open, $1 were before"
+    [ "$tries" -lt 60 ] || complain "$(sockets) sockets are open, $before were before"
     inside ps -A -o stat=,args= | never '^Z'
 }
 
