@@ -41,6 +41,16 @@ EOF
     daemon 8080 haproxy -f "$work/haproxy.cfg"
 }
 
+# haproxy ends what it has opened with a RST, where the backend's FIN has not come yet; that is its own wish (and the kernel
+# counts it as abort_on_data: tcp_close).
+no_resets() {
+    local wanted
+    wanted=$(grep -c 'program=haproxy.*remote=127.0.0.1:8090.*why=abort' "$work/shim.log") || :
+    [ "$(value rsts)" -le "$wanted" ] || [ "$(value estab_resets)" -le "$wanted" ] || complain "a RST was sent"
+    [ "$(value abort_on_close)" = 0 ] || complain "the kernel aborted on close"
+    [ "$(value abort_on_data)" -le "$wanted" ] || complain "the kernel aborted on data"
+}
+
 get='GET /file HTTP/1.0\r\n\r\n'
 quiet=(text="$get" read)
 late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
