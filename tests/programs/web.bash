@@ -67,6 +67,6 @@ lingers() {
         kernel
         no_resets
     done
-    [ "${ms[shim]}" -le $((ms[plain] * 3 / 2 + 20)) ] || complain "${ms[shim]} ms with the shim, ${ms[plain]} without"
+    [ "${ms[shim]}" -le $((ms[plain] * 3 / 2 + 100)) ] || complain "${ms[shim]} ms with the shim, ${ms[plain]} without"
     row "$program" "$case" "$TRIES of $TRIES whole" "$TRIES of $TRIES whole"
 }
