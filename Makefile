@@ -102,6 +102,7 @@ bench: all test-programs
 	sh tests/bench/close.sh
 	sh tests/bench/fork.sh
 	sh tests/bench/lingering.sh
+	sh tests/bench/programs.sh
 
 readme: all test-programs
 	sh scripts/readme

@@ -7,7 +7,8 @@
  * looked at again when the wheel has come round.
  *
  * Only the thread that runs a crowd touches the wheel and the links of its members. crowd_add may be called by any other,
- * in a signal handler too: it is one epoll_ctl, and the new member's first event is how the thread hears of it.
+ * in a signal handler too: it is one epoll_ctl, and the new member's first event is how the thread hears of it; or, while
+ * the thread pauses, one bit.
  */
 #include "lingerclose.h"
 
@@ -18,9 +19,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define MS INT64_C(1000000)
 #define TICK (32 * MS)
+#define EVENTS 64
+#define NAP (8 * MS)
+#define ROOM 256 /* for those that come during a nap */
 
 bool crowd_open(struct crowd *c, void (*done)(struct lingering *, enum end))
 {
@@ -31,6 +36,7 @@ bool crowd_open(struct crowd *c, void (*done)(struct lingering *, enum end))
     while (c->era == 0);
     atomic_store(&c->members, 0);
     atomic_store(&c->stop, false);
+    atomic_store(&c->napping, false);
     c->done = done;
     c->turned = now() / TICK;
     c->epfd = (int)bare_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
@@ -67,20 +73,34 @@ static void hang(struct crowd *c, int fd, int64_t deadline)
     l->era = c->era;
 }
 
+/* Again, if the set has moved meanwhile: background_give_up(). What is watched already is as good. */
+static bool watch(struct crowd *c, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
+    for (int epfd = -1; epfd != c->epfd;) {
+        epfd = c->epfd;
+        if (!bare_syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, fd, &e) || errno == EEXIST)
+            return true;
+    }
+    return false;
+}
+
 /* false: not taken; nothing has changed. A number whose entry still hangs in another wheel (it was given up there, and
    that thread has not noticed yet) cannot be taken. */
 bool crowd_add(struct crowd *c, struct lingering *l)
 {
-    struct epoll_event e = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = l->fd};
+    int fd = l->fd;
     if (l->era && l->era != c->era)
         return false;
     atomic_fetch_add(&c->members, 1);
     l->crowd = c->era;
-    for (int epfd = -1; epfd != c->epfd;) { /* again, if the set has moved meanwhile: background_give_up() */
-        epfd = c->epfd;
-        if (!bare_syscall(SYS_epoll_ctl, epfd, EPOLL_CTL_ADD, l->fd, &e))
-            return true;
+    if (atomic_load(&c->napping) && l == lingering_at(fd)) {
+        set_put(NEWCOMER, fd);
+        if (atomic_load(&c->napping) || !set_take_out(NEWCOMER, fd))
+            return true; /* sure to be seen, or seen */
     }
+    if (watch(c, fd))
+        return true;
     crowd_left(c);
     return false;
 }
@@ -92,33 +112,50 @@ void crowd_left(struct crowd *c)
         bare_syscall(SYS_futex, &c->members, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }
 
-static void visit(struct crowd *c, int fd)
+/* true: there was something to discard, and the peer may be waiting to send more. A newcomer is not watched yet: most
+   are over by now. */
+static bool visit(struct crowd *c, int fd, bool newcomer)
 {
     struct lingering *l = lingering_at(fd);
     int64_t next = 0;
     int free = CLAIM_FREE;
     if (!l)
-        return;
+        return false;
     take_off(c, l);
     if (l->crowd != c->era)
-        return;
+        return false;
     if (!atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
         if (free == CLAIM_TAKEN) /* its number is being given up, most likely: then it comes under another */
             hang(c, fd, now());
-        return;
+        if (free == CLAIM_TAKEN && newcomer)
+            set_put(NEWCOMER, fd);
+        return false;
     }
     if (l->crowd != c->era) { /* an event of long ago; by now it is another connection's number, in another's hands */
         atomic_store(&l->claim, CLAIM_FREE);
-        return;
+        return false;
     }
+    uint64_t before = l->discarded;
     enum end end = linger_step(l, false, &next);
+    bool more = l->discarded > before;
+    if ((!end || end == END_MORE) && newcomer && !watch(c, fd))
+        end = linger_now(l);
     if (end && end != END_MORE) {
         c->done(l, end);
         crowd_left(c);
-        return;
+        return more;
     }
     hang(c, fd, next);
     atomic_store(&l->claim, CLAIM_FREE);
+    return more;
+}
+
+static void meet_newcomers(struct crowd *c)
+{
+    int fd = -1;
+    for (int last = -1; (fd = set_next(NEWCOMER, last)) >= 0; last = fd)
+        if (set_take_out(NEWCOMER, fd))
+            visit(c, fd, true);
 }
 
 static void turn(struct crowd *c)
@@ -129,7 +166,7 @@ static void turn(struct crowd *c)
     while (c->turned < t) {
         int *spoke = &c->wheel[++c->turned % SPOKES], fd;
         while ((fd = *spoke) >= 0) {
-            visit(c, fd); /* hangs it elsewhere, if at all */
+            visit(c, fd, false); /* hangs it elsewhere, if at all */
             if (*spoke == fd)
                 *spoke = -1;
         }
@@ -146,17 +183,37 @@ static int rest(const struct crowd *c, int64_t until)
     return wake > t ? (int)((wake - t + MS - 1) / MS) : 0;
 }
 
+/* Past the bound connections do not linger: then there is no time to lose. */
+static bool has_room(const struct crowd *c)
+{
+    unsigned most = descriptor_spare();
+    return (config.max < most ? config.max : most) >= atomic_load(&c->members) + ROOM;
+}
+
+/* What happens meanwhile wakes nobody: most connections come with nothing to read and end a moment later, and being woken
+   for each event cost a server 40 us a connection. Their FIN is out already. Long, where nobody has sent anything. */
+static void nap(struct crowd *c, bool more)
+{
+    struct timespec t = {.tv_nsec = more || !has_room(c) ? c->pause : NAP};
+    atomic_store(&c->napping, true);
+    bare_syscall(SYS_nanosleep, &t, NULL);
+    atomic_store(&c->napping, false);
+}
+
 /* Until nobody is left, the time is up or it is told to stop. */
 void crowd_run(struct crowd *c, int64_t until)
 {
-    struct epoll_event events[64];
+    struct epoll_event events[EVENTS];
     while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until) {
-        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, 64, rest(c, until), NULL, 8);
+        bool more = false;
+        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, EVENTS, rest(c, until), NULL, 8);
         for (long i = 0; i < n; i++)
-            visit(c, events[i].data.fd);
+            more |= visit(c, events[i].data.fd, false);
         turn(c);
-        if (n > 0 && c->pause)
-            bare_syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = c->pause}, NULL);
+        if (n > 0 && n < EVENTS && c->pause)
+            nap(c, more);
+        if (c->pause)
+            meet_newcomers(c);
     }
 }
 

@@ -30,9 +30,10 @@
 static struct descriptor *table;
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
-static _Atomic int forking; /* threads that are in fork */
-static _Atomic int peak;    /* the highest number that the program was given, as far as we saw */
-static _Atomic uint64_t *sets[SETS];
+static _Atomic int forking;          /* threads that are in fork */
+static _Atomic int peak;             /* the highest number that the program was given, as far as we saw */
+static _Atomic uint64_t (*sets)[16]; /* of each 64 numbers, their word in each set: most calls look at several sets */
+_Static_assert(SETS <= 16, "");
 static _Atomic int top; /* no set has a member at or above it */
 
 void descriptors_init(void)
@@ -43,16 +44,13 @@ void descriptors_init(void)
     size_t most = limit.rlim_max < MOST ? ((size_t)limit.rlim_max | 63) + 1 : MOST;
     if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY && most > FEW)
         most = FEW; /* address space is what such a program is short of */
-    size_t bits = most / 8;
-    char *p = mmap(NULL, most * (sizeof *table + sizeof *lingering) + SETS * bits, PROT_READ | PROT_WRITE,
+    char *p = mmap(NULL, most * (sizeof *table + sizeof *lingering) + most / 64 * sizeof *sets, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) /* RLIMIT_AS: nothing is known then, and every doubt is a plain close */
         return;
     table = (struct descriptor *)p;
     lingering = (struct lingering *)(p += most * sizeof *table);
-    p += most * sizeof *lingering;
-    for (size_t i = 0; i < SETS; i++)
-        sets[i] = (_Atomic uint64_t *)(p + i * bits);
+    sets = (_Atomic uint64_t(*)[16])(p + most * sizeof *lingering);
     size = (int)most;
 }
 
@@ -60,7 +58,7 @@ struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd]
 
 struct lingering *lingering_at(int fd) { return fd >= 0 && fd < size ? &lingering[fd] : NULL; }
 
-bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(&sets[set][fd / 64]) >> (fd % 64) & 1; }
+bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(&sets[fd / 64][set]) >> (fd % 64) & 1; }
 
 void set_put(enum set set, int fd)
 {
@@ -69,7 +67,7 @@ void set_put(enum set set, int fd)
     int t = atomic_load(&top);
     while (t <= fd && !atomic_compare_exchange_weak(&top, &t, fd + 1))
         ;
-    atomic_fetch_or(&sets[set][fd / 64], UINT64_C(1) << (fd % 64));
+    atomic_fetch_or(&sets[fd / 64][set], UINT64_C(1) << (fd % 64));
 }
 
 /* true: it was not in the set. Beyond the table there is nothing to take, and nothing in the way. */
@@ -77,7 +75,7 @@ static bool set_take(enum set set, int fd)
 {
     bool had = set_has(set, fd);
     if (!had && fd < size)
-        had = atomic_fetch_or(&sets[set][fd / 64], UINT64_C(1) << (fd % 64)) >> (fd % 64) & 1;
+        had = atomic_fetch_or(&sets[fd / 64][set], UINT64_C(1) << (fd % 64)) >> (fd % 64) & 1;
     if (!had)
         set_put(set, fd);
     return !had;
@@ -86,14 +84,20 @@ static bool set_take(enum set set, int fd)
 void set_drop(enum set set, int fd)
 {
     if (set_has(set, fd)) /* most sets have few members: do not dirty a page to clear a clear bit */
-        atomic_fetch_and(&sets[set][fd / 64], ~(UINT64_C(1) << (fd % 64)));
+        atomic_fetch_and(&sets[fd / 64][set], ~(UINT64_C(1) << (fd % 64)));
+}
+
+bool set_take_out(enum set set, int fd)
+{
+    uint64_t bit = UINT64_C(1) << (fd % 64);
+    return set_has(set, fd) && atomic_fetch_and(&sets[fd / 64][set], ~bit) & bit;
 }
 
 int set_next(enum set set, int fd)
 {
     int end = atomic_load(&top);
     for (fd = fd < 0 ? 0 : fd + 1; fd < end; fd = (fd | 63) + 1) {
-        uint64_t word = atomic_load(&sets[set][fd / 64]) >> (fd % 64);
+        uint64_t word = atomic_load(&sets[fd / 64][set]) >> (fd % 64);
         if (word)
             return fd + __builtin_ctzll(word);
     }
@@ -216,12 +220,26 @@ static int out_of_the_way(bool again)
     return (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
 }
 
+/* The first number from fd on that is neither ours nor the program's, as far as we know. */
+static int unmarked(int fd)
+{
+    for (; fd < size; fd = (fd | 63) + 1) {
+        int i = fd / 64;
+        uint64_t marked = atomic_load(&sets[i][PARKED]) | atomic_load(&sets[i][OURS]) | atomic_load(&sets[i][KNOWN]) |
+                          atomic_load(&sets[i][PARKING]);
+        uint64_t free = ~marked >> (fd % 64);
+        if (free)
+            return fd + __builtin_ctzll(free);
+    }
+    return fd;
+}
+
 /* Most often we know which number it will be, and say so before: a child that another thread forks in between has it. */
 static int next_free(int fd, int least)
 {
-    int likely = least;
-    while (set_has(PARKED, likely) || set_has(OURS, likely) || set_has(KNOWN, likely) || !set_take(PARKING, likely))
-        likely++;
+    int likely = unmarked(least);
+    while (!set_take(PARKING, likely))
+        likely = unmarked(likely + 1);
     int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, likely);
     if (other != likely)
         set_drop(PARKING, likely);

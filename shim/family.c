@@ -211,7 +211,7 @@ static enum slots_say slot_says(struct slot *s, const struct question *q)
         atomic_compare_exchange_strong(&s->state, &state, FREE);
         return NOBODY;
     case INFLIGHT:
-        return atomic_load(&s->tag) == q->cookie ? SOMEBODY : NOBODY;
+        return atomic_load(&s->tag) == q->cookie && !q->received ? SOMEBODY : NOBODY;
     }
     return NOBODY;
 }

@@ -8,7 +8,8 @@
  *   SETTLING  a process closes one of several descriptors of a connection, which drops its lock, and will take it again
  *   EXECING   a process becomes another program, and one of several descriptors of a connection is closed by that, which
  *             drops its lock; the program will take it again, but cannot tell us, since exec loses the memory
- *   INFLIGHT  a connection is being passed (SCM_RIGHTS), and its receiver has not locked it yet
+ *   INFLIGHT  a connection is being passed (SCM_RIGHTS), and its receiver has not locked it yet; one of another family
+ *             marks the connection instead (holders.c)
  *
  * What a program finds after exec, it looks at twice (holders.c).
  */
@@ -35,8 +36,9 @@ struct slot {
 struct question {
     uint64_t cookie;
     uint32_t born;
-    bool cloexec; /* it does not pass an exec, unless file actions gave the child a copy */
-    bool hurry;   /* an event loop asks: doubt is better than a wait */
+    bool cloexec;  /* it does not pass an exec, unless file actions gave the child a copy */
+    bool hurry;    /* an event loop asks: doubt is better than a wait */
+    bool received; /* what was INFLIGHT has arrived */
 };
 enum slots_say { NOBODY, UNSETTLED, SOMEBODY };
 

@@ -17,9 +17,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Two bytes far from anything: if a number should ever be a file's in the blink between our look and our lock, the
-   program's own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. */
-enum { HOLDER = 0x6c696e67, GIVER };
+/* Bytes far from anything: if a number should ever be a file's in the blink between our look and our lock, the program's
+   own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. The other two are
+   marks, locks of the open file description itself, which all holders share and which nobody's close takes away: a
+   program that shares no memory with the sender has got the connection; and it was passed more than once. */
+enum { HOLDER = 0x6c696e67, GIVER, RECEIVED, PASSED_ON };
 
 static _Atomic uint32_t shares; /* the last event by which this process may have given away what it held */
 static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
@@ -41,6 +43,13 @@ static bool lock(int fd, short type, int byte)
 {
     struct flock l = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     return bare_syscall(SYS_fcntl, fd, F_SETLK, &l) == 0;
+}
+
+static void mark(int fd, int byte)
+{
+    struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (bare_syscall(SYS_fcntl, fd, F_OFD_SETLK, &l) && errno != EBADF)
+        refuse();
 }
 
 static bool locked_by_other(int fd, int byte)
@@ -173,13 +182,22 @@ static void doze(int64_t us)
     nanosleep(&t, NULL);
 }
 
+/* What we have passed to a program of another family: it locks the connection first and marks it then. Of one that was
+   passed twice we don't know which message has come. */
+static bool received(int fd, const struct question *q)
+{
+    return family_find(INFLIGHT, q->cookie, false) && locked_by_other(fd, RECEIVED) && !locked_by_other(fd, PASSED_ON);
+}
+
 /* Slots first, the lock then, and again whether there is a new promise: a child that locks and frees its slot between our
    two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
-static bool held(int fd, const struct question *q)
+static bool held(int fd, struct question *q)
 {
     for (int tries = 0; tries < (q->hurry ? 100 : 700); tries++) {
         uint32_t generation = family_generation();
         enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(q);
+        if (says == SOMEBODY && !q->received && (q->received = received(fd, q)))
+            says = family_ask(q);
         if (says == SOMEBODY)
             return true;
         debug_window();
@@ -189,8 +207,8 @@ static bool held(int fd, const struct question *q)
         if (debug_mutant("slots-after"))
             return family_ask(q) != NOBODY;
         if (says == NOBODY && family_generation() == generation)
-            return false;
-        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000); /* about a second in all */
+            return q->received && locked_by_other(fd, PASSED_ON); /* since we asked, and then it let go */
+        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000);        /* about a second in all */
     }
     return true; /* doubt: stopped, or killed at the wrong moment */
 }
@@ -488,6 +506,8 @@ void holders_pass(int fd)
 {
     if (!set_has(KNOWN, fd) || !owned())
         return;
+    if (holders_shared(fd))
+        mark(fd, PASSED_ON);
     set_put(SHARED, fd);
     if (!family_init())
         refuse();
@@ -529,8 +549,22 @@ void holders_receive(int fd, bool peeked)
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
         if (known_cookie(other) == cookie)
             set_put(DUPED, other);
+    struct slot *slot = family_find(INFLIGHT, cookie, false);
+    if (!peeked && !slot)
+        mark(fd, RECEIVED);
     if (!peeked)
-        family_free(family_find(INFLIGHT, cookie, false));
+        family_free(slot);
+}
+
+/* Closed, and not by way of lingering. What was passed, and nobody of the family can have but by receiving it: nobody will
+   ask for the promise any more. */
+void holders_gone(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    struct slot *slot;
+    if (d && set_has(SHARED, fd) && atomic_load(&d->born) == atomic_load(&shares))
+        while ((slot = family_find(INFLIGHT, atomic_load(&d->cookie), true)))
+            family_free(slot);
 }
 
 /* pidfd_getfd: taken from a process that was not asked. From now on no process of the family trusts its own memory of
@@ -547,6 +581,8 @@ void holders_take(int fd)
    nobody could take them again: those are somebody's for good. */
 void holders_sandboxed(void)
 {
+    for (int fd = -1; (fd = set_next(SHARED, fd)) >= 0;)
+        mark(fd, PASSED_ON); /* we will not see it passed */
     for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
         if (family_init() && holders_register(fd))
             family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));

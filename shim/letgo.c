@@ -22,11 +22,12 @@
 
 static _Atomic unsigned lingering;
 
-/* Is it worth a hook's trouble? A live connection, in the process whose memory this is. */
+/* Is it worth a hook's trouble? A live connection, in the process whose memory this is. What no hook has seen come could
+   not linger anyway (holders_alone), so the kernel need not be asked: a file's close costs nothing. */
 int letgo_wanted(int fd)
 {
     int saved = errno;
-    int live = config.on ? verdict_live(fd) : 0;
+    int live = config.on && set_has(KNOWN, fd) ? verdict_live(fd) : 0;
     if (live && !owned())
         live = 0;
     errno = saved;
@@ -147,6 +148,8 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     l->in_place.why = (uint8_t)l->why;
     if (l->what != LETGO_LINGERS)
         report_letgo(&l->in_place, l->end);
+    if (freed && l->what != LETGO_STAYS)
+        holders_gone(fd);
     if (freed)
         descriptor_forget(fd);
     errno = saved;

@@ -130,6 +130,7 @@ enum set {
     CLOSING,         /* on its way out, in some thread; after the others: see holders_sibling() */
     PARKED,          /* ours: a connection that lingers */
     PARKING,         /* about to be, or just no more: a child forked meanwhile may have it */
+    NEWCOMER,        /* ours: lingers, and the thread that naps has not heard of it */
     OURS,            /* ours: the log */
     EPOLLS,          /* an epoll descriptor */
     SETS
@@ -147,7 +148,8 @@ struct descriptor *descriptor(int fd) HIDDEN; /* NULL beyond the table */
 bool set_has(enum set, int fd) HIDDEN;
 void set_put(enum set, int fd) HIDDEN;
 void set_drop(enum set, int fd) HIDDEN;
-int set_next(enum set, int fd) HIDDEN; /* the first member above fd, or -1 */
+bool set_take_out(enum set, int fd) HIDDEN; /* true: it was in the set */
+int set_next(enum set, int fd) HIDDEN;      /* the first member above fd, or -1 */
 void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
@@ -223,6 +225,7 @@ void *holders_spawned(uint64_t tag) HIDDEN;
 void holders_pass(int fd) HIDDEN;
 void holders_not_passed(int fd) HIDDEN;
 void holders_receive(int fd, bool peeked) HIDDEN;
+void holders_gone(int fd) HIDDEN;
 void holders_sandboxed(void) HIDDEN;
 void *holders_settling(int fd) HIDDEN;
 void holders_settled(void *slot, int survivor) HIDDEN;
@@ -271,7 +274,7 @@ bool linger_shutdown(struct lingering *, int64_t until, bool keep) HIDDEN;
 struct crowd {
     _Atomic int epfd;
     uint16_t era; /* which crowd a member's links belong to */
-    _Atomic bool stop;
+    _Atomic bool stop, napping;
     _Atomic unsigned members;
     void (*done)(struct lingering *, enum end);
     long pause;     /* ns after each look: what happens meanwhile wakes nobody */

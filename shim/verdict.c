@@ -10,7 +10,7 @@
 #include <sys/un.h>
 
 /* tcpi_state is the first byte of struct tcp_info (tcp(7), TCP_INFO); a short buffer is filled as far as it goes.
-   Anything that is no TCP or MPTCP socket refuses the question: that is the one extra system call of a file's close. */
+   Anything that is no TCP or MPTCP socket refuses the question. */
 static int tcp_state(int fd)
 {
     uint8_t state = 0;

@@ -97,6 +97,15 @@ session() {
     model scm-keep
 }
 
+@test "connections passed to a program of its own, closed by the sender at once" {
+    race=2500 model scm --foreign
+    session scm --foreign
+}
+
+@test "connections passed to a program of its own, kept by the sender until it has closed" {
+    race=2500 model scm-keep --foreign
+}
+
 @test "a grandchild answers, its parent and grandparent close at once" {
     model double-fork
     session double-fork

@@ -8,7 +8,7 @@
 
 static struct {
     size_t bytes;
-    bool end_by_exit, gate;
+    bool end_by_exit, gate, foreign;
     int accept_flags, workers;
 } opt = {.bytes = 20000, .workers = 4};
 

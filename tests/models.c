@@ -8,6 +8,7 @@
  *                  closed its own: what a wrong shutdown or drain there destroys shows at once
  *   --cloexec      connections are accepted with SOCK_CLOEXEC
  *   --workers N    processes of the prefork and scm models
+ *   --foreign      the workers of the scm models are programs of their own
  * execs.h has the models that exec, passing.h those that pass descriptors. */
 #include "execs.h"
 #include "passing.h"
@@ -240,10 +241,13 @@ static const struct {
 
 static void options(int argc, char **argv)
 {
-    static const struct option names[] = {
-        {"bytes", required_argument, NULL, 'b'},   {"cloexec", no_argument, NULL, 'c'},
-        {"end", required_argument, NULL, 'e'},     {"gate", no_argument, NULL, 'g'},
-        {"workers", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"bytes", required_argument, NULL, 'b'},
+                                          {"cloexec", no_argument, NULL, 'c'},
+                                          {"end", required_argument, NULL, 'e'},
+                                          {"gate", no_argument, NULL, 'g'},
+                                          {"foreign", no_argument, NULL, 'f'},
+                                          {"workers", required_argument, NULL, 'w'},
+                                          {NULL, 0, NULL, 0}};
 
     for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;)
         switch (o) {
@@ -255,6 +259,9 @@ static void options(int argc, char **argv)
             break;
         case 'e':
             opt.end_by_exit = !strcmp(optarg, "exit");
+            break;
+        case 'f':
+            opt.foreign = true;
             break;
         case 'g':
             opt.gate = true;
@@ -274,6 +281,8 @@ int main(int argc, char **argv)
     options(argc, argv);
     if (!strcmp(model, "handler"))
         handler_main();
+    if (!strncmp(model, "worker", 6))
+        passing_worker(0, !strcmp(model, "worker-tells"));
     handler_command();
     /* Nobody waits for the handlers, nor for those that their own parents leave behind. */
     signal(SIGCHLD, SIG_IGN);

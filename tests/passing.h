@@ -2,7 +2,7 @@
 #ifndef PASSING_H
 #define PASSING_H
 
-#include "handlers.h"
+#include "execs.h"
 #include "rights.h"
 #include <poll.h>
 
@@ -20,6 +20,14 @@ static _Noreturn void passing_worker(int from, bool tell)
     }
 }
 
+/* A program of its own: it shares no memory with the sender. */
+static _Noreturn void passing_program(int from, bool tell)
+{
+    dup2(from, 0);
+    execv(self, (char *[]){self, tell ? "worker-tells" : "worker", "--bytes", bytes_arg, NULL});
+    die(self);
+}
+
 static void start_passing_workers(struct pollfd *workers, bool tell)
 {
     for (int i = 0; i < opt.workers; i++) {
@@ -28,7 +36,7 @@ static void start_passing_workers(struct pollfd *workers, bool tell)
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
             die("socketpair");
         if (!forked_worker())
-            passing_worker(pair[1], tell);
+            (opt.foreign ? passing_program : passing_worker)(pair[1], tell);
         close(pair[1]);
         workers[i] = (struct pollfd){.fd = pair[0], .events = POLLIN};
     }
