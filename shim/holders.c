@@ -143,15 +143,18 @@ int holders_sibling(int fd)
     return -1;
 }
 
-/* The program did SHUT_RD, by whichever of its descriptors. */
-void holders_deaf(int fd)
+/* What is so of the connection, by whichever of its descriptors it was done. */
+static void put_on_all(enum set set, int fd)
 {
     uint64_t cookie = set_has(DUPED, fd) ? cookie_of(fd) : 0;
-    set_put(DEAF, fd);
+    set_put(set, fd);
     for (int other = -1; cookie && (other = set_next(DUPED, other)) >= 0;)
         if (cookie_of(other) == cookie)
-            set_put(DEAF, other);
+            set_put(set, other);
 }
+
+/* The program did SHUT_RD. */
+void holders_deaf(int fd) { put_on_all(DEAF, fd); }
 
 /* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
    closed". Until it is taken again through a survivor, others must not take us for gone. */
@@ -488,7 +491,7 @@ void holders_pass(int fd)
 {
     if (!set_has(KNOWN, fd) || !owned())
         return;
-    set_put(SHARED, fd);
+    put_on_all(SHARED, fd);
     if (!family_init())
         refuse();
     if (holders_register(fd))
