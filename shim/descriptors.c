@@ -154,6 +154,8 @@ void descriptor_duped(int from, int to)
     atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
     if (set_has(SHARED, from))
         set_put(SHARED, to);
+    if (set_has(FOREIGN, from))
+        set_put(FOREIGN, to);
     if (set_has(DEAF, from))
         set_put(DEAF, to);
     set_put(DUPED, to);

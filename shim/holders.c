@@ -199,11 +199,13 @@ static bool held(int fd, const struct question *q)
 }
 
 /* posix_spawn's child could not lock before its parent let go, so the parent closed plainly; if we, the child, are
-   faster than that close, both would. Givers let go at once. */
+   faster than that close, both would. Givers let go at once. Likewise whoever passed it to us from another family: our
+   lock tells him nothing of whether it has arrived, so he closes plainly. */
 static bool giver_stays(int fd)
 {
+    int byte = set_has(FOREIGN, fd) ? HOLDER : GIVER;
     for (int us = 50; us < 30000 && !atomic_load(&refused); us += us / 2) {
-        if (!locked_by_other(fd, GIVER))
+        if (!locked_by_other(fd, byte))
             return false;
         doze(us);
     }
@@ -532,8 +534,10 @@ void holders_receive(int fd, bool peeked)
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
         if (known_cookie(other) == cookie)
             set_put(DUPED, other);
-    if (!peeked)
-        family_free(family_find(INFLIGHT, cookie, false));
+    struct slot *promise = peeked ? NULL : family_find(INFLIGHT, cookie, false);
+    if (!peeked && !promise)
+        set_put(FOREIGN, fd);
+    family_free(promise);
 }
 
 /* pidfd_getfd: taken from a process that was not asked. From now on no process of the family trusts its own memory of

@@ -126,6 +126,7 @@ enum set {
     DUPED,           /* has, or had, more than one number in this process */
     DEAF,            /* the program did SHUT_RD */
     SHARED,          /* came from elsewhere, or was passed on */
+    FOREIGN,         /* passed to us by a process whose memory tells us nothing */
     EPOLL_ELSEWHERE, /* an epoll set knows it by a number that is gone */
     CLOSING,         /* on its way out, in some thread; after the others: see holders_sibling() */
     PARKED,          /* ours: a connection that lingers */

@@ -97,6 +97,10 @@ session() {
     model scm-keep
 }
 
+@test "connections passed to another program, which may close before the sender does" {
+    model scm-stranger
+}
+
 @test "a grandchild answers, its parent and grandparent close at once" {
     model double-fork
     session double-fork

@@ -232,10 +232,8 @@ static const struct {
     const char *name;
     void (*serve)(int listener);
 } loops[] = {
-    {"prefork", prefork},
-    {"prefork-parent", prefork_parent},
-    {"scm", scm},
-    {"scm-keep", scm_keep},
+    {"prefork", prefork},   {"prefork-parent", prefork_parent}, {"scm", scm},
+    {"scm-keep", scm_keep}, {"scm-stranger", scm_stranger},
 };
 
 static void options(int argc, char **argv)
@@ -274,6 +272,8 @@ int main(int argc, char **argv)
     options(argc, argv);
     if (!strcmp(model, "handler"))
         handler_main();
+    if (!strcmp(model, "stranger"))
+        stranger_main();
     handler_command();
     /* Nobody waits for the handlers, nor for those that their own parents leave behind. */
     signal(SIGCHLD, SIG_IGN);
