@@ -112,7 +112,7 @@ at_most() {
 }
 
 @test "auto: dup2 over a connection that another thread reads does not wait, and that thread gets nothing more" {
-    local peer=(peer port await=fin send=1 pause=300 send=1 read)
+    local peer=(peer port await=fin pause=300 send=1 pause=300 send=1 read)
     plain wakes -- "${peer[@]}"
     [ "$(value reader)" = EINTR ]
     [ "$(value rsts)" -gt 0 ]

@@ -21,6 +21,7 @@ TRIES=${TRIES:-10}
 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin # Debian's own programs, and daemons
 rows=$top/build/programs/rows
 holder='' place=''
+client=("$bin/peer") # what `ask` runs; another one understands the same words
 
 need_root() {
     [ "$(id -u)" = 0 ] || skip "only root can make the namespaces that this needs"
@@ -100,8 +101,8 @@ daemon() {
 }
 
 ask() {
-    run inside timeout 60 "$bin/peer" "$@" </dev/null
-    echo "$phase: peer $*: $output"
+    run inside timeout 60 "${client[@]}" "$@" </dev/null
+    echo "$phase: ${client[0]##*/} $*: $output"
     [ "$status" -eq 0 ]
 }
 
