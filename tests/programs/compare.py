@@ -10,7 +10,7 @@ else HOW is
 import fnmatch
 import sys
 
-TIMES, SECONDS = 1.5, 0.5  # a stall: so many times as long, and so many seconds more
+TIMES, SECONDS = 2, 1  # a stall: more than so many times as long, and so many seconds
 
 
 def load(paths):
