@@ -21,6 +21,8 @@
    program's own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. */
 enum { HOLDER = 0x6c696e67, GIVER };
 
+#define PROMPT INT64_C(100000000) /* ns */
+
 static _Atomic uint32_t shares; /* the last event by which this process may have given away what it held */
 static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
 
@@ -198,15 +200,20 @@ static bool held(int fd, const struct question *q)
     return true; /* doubt: stopped, or killed at the wrong moment */
 }
 
+static _Atomic int64_t waited; /* for givers, in all */
+
 /* posix_spawn's child could not lock before its parent let go, so the parent closed plainly; if we, the child, are
-   faster than that close, both would. Givers let go at once. Likewise whoever passed it to us from another family: our
+   faster than that close, both would. Givers let go at once, and what we inherited by chance must not hold us up: we do not
+   wait for a giver more than a tenth of a second in all. Likewise whoever passed it to us from another family: our
    lock tells him nothing of whether it has arrived, so he closes plainly. */
 static bool giver_stays(int fd)
 {
-    int byte = set_has(FOREIGN, fd) ? HOLDER : GIVER;
+    bool foreign = set_has(FOREIGN, fd);
     for (int us = 50; us < 30000 && !atomic_load(&refused); us += us / 2) {
-        if (!locked_by_other(fd, byte))
+        if (!locked_by_other(fd, foreign ? HOLDER : GIVER))
             return false;
+        if (!foreign && atomic_fetch_add(&waited, us * INT64_C(1000)) > PROMPT)
+            break;
         doze(us);
     }
     return true;
@@ -294,6 +301,7 @@ void holders_before_fork(void)
 static void child_settles(void)
 {
     owner_begin();
+    atomic_store(&waited, 0);
     family_me = birth.event;
     atomic_store(&shares, family_event());
     debug_window();

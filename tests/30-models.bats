@@ -76,6 +76,10 @@ session() {
     race=300 model system-threads
 }
 
+@test "posix_spawn in many threads while connections are open that its children inherit" {
+    race=300 model spawn-threads
+}
+
 @test "popen() while the connection is open" {
     race=300 model popen
 }

@@ -23,6 +23,11 @@ start_model() {
     model_is_whole "Java Socket, a thread in read" reader
 }
 
+@test "Java Socket, a process for each request: each reply arrives whole" {
+    need_program javac openjdk-17-jdk-headless
+    model_is_whole "Java Socket, a process for each request" process
+}
+
 @test "Java SocketChannel: each reply arrives whole" {
     need_program javac openjdk-17-jdk-headless
     model_is_whole "Java SocketChannel" channel

@@ -79,6 +79,17 @@ public class Servers {
         reader.join();
     }
 
+    /** A process for each request, which inherits the other connections: a JVM's sockets are not close-on-exec. */
+    static void process(Socket s) throws Exception {
+        try (s) {
+            String line = line(s.getInputStream());
+            Process echo = new ProcessBuilder("echo", line).start();
+            echo.getInputStream().readAllBytes();
+            echo.waitFor();
+            s.getOutputStream().write(answer(line));
+        }
+    }
+
     static void channel(int port) throws IOException {
         ServerSocketChannel listener = ServerSocketChannel.open();
         listener.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), port));
@@ -163,6 +174,7 @@ public class Servers {
         switch (args[0]) {
             case "socket" -> threads(port, Servers::socket);
             case "reader" -> threads(port, Servers::reader);
+            case "process" -> threads(port, Servers::process);
             case "channel" -> channel(port);
             case "selector" -> selector(port);
             case "http" -> http(port);
