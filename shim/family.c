@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define SLOTS 1024
@@ -63,6 +64,8 @@ bool family_taken(void) { return family && atomic_load(&family->taken); }
 static enum promise kind_of(uint64_t state) { return (enum promise)(uint32_t)state; }
 static uint32_t event_of(uint64_t state) { return (uint32_t)(state >> 32); }
 
+static int this_thread(void) { return (int)bare_syscall(SYS_gettid); }
+
 /* Is a child that we spawned gone? A zombie holds nothing any more; WNOWAIT leaves it to the program's own wait. */
 static bool gone(pid_t child)
 {
@@ -114,6 +117,7 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_store(&s->child, 0);
         atomic_store(&s->tag, tag);
         atomic_store(&s->began, kind == SPAWNED ? now() : 0);
+        atomic_store(&s->thread, kind == SPAWNED ? this_thread() : 0);
         while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
             ;
         atomic_store(&s->state, (uint64_t)event << 32 | kind);
@@ -174,17 +178,20 @@ static enum slots_say newborn_says(const struct slot *s, uint32_t event, const s
 }
 
 /* Its child has what we had before it. system(3) and popen(3) do not tell who it is, nor when it is gone; most commands are
-   over soon, so that is worth waiting for. What came while it was made is leaked to it at most, by chance. */
+   over soon, so that is worth waiting for. So it is where another thread spawned it, for a purpose of its own; who spawns and
+   closes gives away what he closes. What came while it was made is leaked to it at most, by chance. */
 static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct question *q)
 {
-    if (atomic_load(&s->maker) == family_me && gone(atomic_load(&s->child))) {
+    bool mine = atomic_load(&s->maker) == family_me;
+    if (mine && gone(atomic_load(&s->child))) {
         atomic_compare_exchange_strong(&s->state, &state, FREE);
         return NOBODY;
     }
     uint32_t pending = atomic_load(&s->pending);
     if (event_of(state) == q->born || (q->cloexec && !(pending & CLOEXEC_TOO)))
         return NOBODY;
-    return pending & PARENT && now() - atomic_load(&s->began) < SPAWNING ? UNSETTLED : SOMEBODY;
+    bool soon = pending & PARENT || (mine && atomic_load(&s->thread) != this_thread());
+    return soon && now() - atomic_load(&s->began) < SPAWNING ? UNSETTLED : SOMEBODY;
 }
 
 static enum slots_say slot_says(struct slot *s, const struct question *q)

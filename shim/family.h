@@ -30,6 +30,7 @@ struct slot {
     _Atomic int child;        /* SPAWNED, EXECING: the process; 0: not known (yet) */
     _Atomic uint64_t tag;     /* SETTLING, EXECING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
     _Atomic int64_t began;    /* SPAWNED */
+    _Atomic int thread;       /* SPAWNED: the one that did it */
 };
 
 /* What is asked of one connection. */

@@ -23,6 +23,8 @@
    program that shares no memory with the sender has got the connection; and it was passed more than once. */
 enum { HOLDER = 0x6c696e67, GIVER, RECEIVED, PASSED_ON };
 
+#define PROMPT INT64_C(100000000) /* ns */
+
 static _Atomic uint32_t shares; /* the last event by which this process may have given away what it held */
 static _Atomic bool refused;    /* no locks, or no memory to promise in, here */
 
@@ -152,15 +154,18 @@ int holders_sibling(int fd)
     return -1;
 }
 
-/* The program did SHUT_RD, by whichever of its descriptors. */
-void holders_deaf(int fd)
+/* What is so of the connection, by whichever of its descriptors it was done. */
+static void put_on_all(enum set set, int fd)
 {
     uint64_t cookie = set_has(DUPED, fd) ? cookie_of(fd) : 0;
-    set_put(DEAF, fd);
+    set_put(set, fd);
     for (int other = -1; cookie && (other = set_next(DUPED, other)) >= 0;)
         if (cookie_of(other) == cookie)
-            set_put(DEAF, other);
+            set_put(set, other);
 }
+
+/* The program did SHUT_RD. */
+void holders_deaf(int fd) { put_on_all(DEAF, fd); }
 
 /* Closing one of several drops the lock of all: POSIX, "all locks ... on a file are removed when any descriptor is
    closed". Until it is taken again through a survivor, others must not take us for gone. */
@@ -213,13 +218,18 @@ static bool held(int fd, struct question *q)
     return true; /* doubt: stopped, or killed at the wrong moment */
 }
 
+static _Atomic int64_t waited; /* for givers, in all */
+
 /* posix_spawn's child could not lock before its parent let go, so the parent closed plainly; if we, the child, are
-   faster than that close, both would. Givers let go at once. */
+   faster than that close, both would. Givers let go at once, and what we inherited by chance must not hold us up: we do not
+   wait for a giver more than a tenth of a second in all. */
 static bool giver_stays(int fd)
 {
     for (int us = 50; us < 30000 && !atomic_load(&refused); us += us / 2) {
         if (!locked_by_other(fd, GIVER))
             return false;
+        if (atomic_fetch_add(&waited, us * INT64_C(1000)) > PROMPT)
+            break;
         doze(us);
     }
     return true;
@@ -307,6 +317,7 @@ void holders_before_fork(void)
 static void child_settles(void)
 {
     owner_begin();
+    atomic_store(&waited, 0);
     family_me = birth.event;
     atomic_store(&shares, family_event());
     debug_window();
@@ -508,7 +519,7 @@ void holders_pass(int fd)
         return;
     if (holders_shared(fd))
         mark(fd, PASSED_ON);
-    set_put(SHARED, fd);
+    put_on_all(SHARED, fd);
     if (!family_init())
         refuse();
     if (holders_register(fd))

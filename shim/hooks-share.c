@@ -215,7 +215,7 @@ EXPORT int posix_spawn(pid_t *child, const char *path, const posix_spawn_file_ac
 {
     pid_t pid = 0;
     next_bind();
-    void *slot = config.on ? holders_before_spawn(true, actions) : NULL;
+    void *slot = config.on ? holders_before_spawn(actions, actions) : NULL;
     int error = next.posix_spawn(&pid, path, actions, attributes, argv, envp);
     holders_after_spawn(slot, error ? 0 : pid, 0);
     if (!error && child)
@@ -228,7 +228,7 @@ EXPORT int posix_spawnp(pid_t *child, const char *file, const posix_spawn_file_a
 {
     pid_t pid = 0;
     next_bind();
-    void *slot = config.on ? holders_before_spawn(true, actions) : NULL;
+    void *slot = config.on ? holders_before_spawn(actions, actions) : NULL;
     int error = next.posix_spawnp(&pid, file, actions, attributes, argv, envp);
     holders_after_spawn(slot, error ? 0 : pid, 0);
     if (!error && child)

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -82,9 +83,12 @@ static void look(struct letgo *l)
         l->what = LETGO_LINGERS;
 }
 
+/* In a program with threads dup2 over a connection is how one thread wakes another that reads it: a signal follows, and
+   what comes until then the other one would get (a JVM's Socket.close). */
 static bool hurries(const struct letgo *l)
 {
-    return config.mode == MODE_BACKGROUND || (config.mode == MODE_AUTO && l->flags & O_NONBLOCK);
+    bool wakes = !l->freed && !__libc_single_threaded;
+    return config.mode == MODE_BACKGROUND || (config.mode == MODE_AUTO && (wakes || l->flags & O_NONBLOCK));
 }
 
 /* No descriptor is left to park it under. A dup2 that is going to fail (its target is beyond the limit) takes nothing. */

@@ -76,6 +76,10 @@ session() {
     race=300 model system-threads
 }
 
+@test "posix_spawn in many threads while connections are open that its children inherit" {
+    race=300 model spawn-threads
+}
+
 @test "popen() while the connection is open" {
     race=300 model popen
 }
@@ -104,6 +108,10 @@ session() {
 
 @test "connections passed to a program of its own, kept by the sender until it has closed" {
     race=2500 model scm-keep --foreign
+}
+
+@test "connections passed to another program, which may close before the sender does" {
+    model scm-stranger
 }
 
 @test "a grandchild answers, its parent and grandparent close at once" {

@@ -100,6 +100,10 @@ closes() {
     dups passed-to-itself
 }
 
+@test "a process that passes a copy of a connection has passed the connection" {
+    dups copy-passed
+}
+
 @test "the highest descriptor that the kernel allows is one like any other" {
     dups highest
 }

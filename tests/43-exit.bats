@@ -249,3 +249,14 @@ built() {
     [ "$(value signal)" = 9 ]
     same_server
 }
+
+@test "a child that inherits connections by chance does not wait for its parent to close them" {
+    run in_netns "$bin/inherits" 40
+    echo "without: $output"
+    [ "$(value status)" = 0 ]
+    between 0 "$(value child_ms)" 500
+    run in_netns env LD_PRELOAD="$lib" "$bin/inherits" 40
+    echo "with: $output"
+    [ "$(value status)" = 0 ]
+    between 0 "$(value child_ms)" 500
+}

@@ -111,6 +111,17 @@ at_most() {
     between 380 "$(value close_ms)" 700
 }
 
+@test "auto: dup2 over a connection that another thread reads does not wait, and that thread gets nothing more" {
+    local peer=(peer port await=fin pause=300 send=1 pause=300 send=1 read)
+    plain wakes -- "${peer[@]}"
+    [ "$(value reader)" = EINTR ]
+    [ "$(value rsts)" -gt 0 ]
+    shimmed wakes -- "${peer[@]}"
+    [ "$(value reader)" = EINTR ]
+    between 0 "$(value dup2_ms)" 200
+    whole 1000
+}
+
 @test "sync waits on O_NONBLOCK connections too, background on no connection" {
     export LINGERCLOSE_IDLE=400ms
     LINGERCLOSE_MODE=sync shimmed server await write=1000 nonblock close -- \

@@ -74,7 +74,8 @@ static int getfd_first(int conn)
     return first_closed(conn, other);
 }
 
-static int passed_to_itself(int conn)
+/* Nothing but the message holds the connection when `last` closes. */
+static int from_the_message(int conn, int last)
 {
     int pair[2], number = 0, other;
     struct gate none = {-1, -1};
@@ -82,11 +83,17 @@ static int passed_to_itself(int conn)
     checked(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
     pass(pair[0], conn, none);
     close(conn);
+    if (last >= 0)
+        close(last);
     other = receive(pair[1], &number, &none);
     close(pair[0]);
     close(pair[1]);
     return other;
 }
+
+static int passed_to_itself(int conn) { return from_the_message(conn, -1); }
+
+static int copy_passed(int conn) { return from_the_message(checked(dup(conn)), conn); }
 
 static int highest(int conn) { return first_closed(conn, fcntl(conn, F_DUPFD, raise_file_limit() - 1)); }
 
@@ -189,6 +196,7 @@ static const struct {
     {"raw-dupfd", raw_dupfd_first},
     {"getfd", getfd_first},
     {"passed-to-itself", passed_to_itself},
+    {"copy-passed", copy_passed},
     {"highest", highest},
     {"several", several},
     {"dup2-over-second", dup2_over_second},

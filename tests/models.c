@@ -87,6 +87,29 @@ static void *system_thread(void *arg)
 
 static void system_threads(int conn) { start_thread(system_thread, conn); }
 
+/* What a JVM does for each Process: its child inherits what other threads have open, and is soon over. */
+static void *spawn_thread(void *arg)
+{
+    char *argv[] = {"/bin/true", NULL};
+    int conn = (int)(long)arg, status;
+    pid_t child;
+
+    if (read_request(conn)) {
+        reply(conn, 0, opt.bytes / 2);
+        if (posix_spawn(&child, argv[0], NULL, NULL, argv, environ) || waitpid(child, &status, 0) != child)
+            die("posix_spawn");
+        reply(conn, opt.bytes / 2, opt.bytes);
+    }
+    let_go(conn);
+    return NULL;
+}
+
+static void spawn_threads(int conn)
+{
+    signal(SIGCHLD, SIG_DFL);
+    start_thread(spawn_thread, conn);
+}
+
 /* As a program that makes itself a daemon: two forks, and neither parent waits for the reply. */
 static void double_fork(int conn)
 {
@@ -221,6 +244,7 @@ static const struct {
     {"sh-handler", sh_handler},
     {"system", system_each},
     {"system-threads", system_threads},
+    {"spawn-threads", spawn_threads},
     {"popen", popen_each},
     {"double-fork", double_fork},
     {"privsep", privsep},
@@ -233,10 +257,8 @@ static const struct {
     const char *name;
     void (*serve)(int listener);
 } loops[] = {
-    {"prefork", prefork},
-    {"prefork-parent", prefork_parent},
-    {"scm", scm},
-    {"scm-keep", scm_keep},
+    {"prefork", prefork},   {"prefork-parent", prefork_parent}, {"scm", scm},
+    {"scm-keep", scm_keep}, {"scm-stranger", scm_stranger},
 };
 
 static void options(int argc, char **argv)
@@ -283,6 +305,8 @@ int main(int argc, char **argv)
         handler_main();
     if (!strncmp(model, "worker", 6))
         passing_worker(0, !strcmp(model, "worker-tells"));
+    if (!strcmp(model, "stranger"))
+        stranger_main();
     handler_command();
     /* Nobody waits for the handlers, nor for those that their own parents leave behind. */
     signal(SIGCHLD, SIG_IGN);

@@ -42,6 +42,45 @@ static void start_passing_workers(struct pollfd *workers, bool tell)
     }
 }
 
+enum { WORKER_FD = 3 };
+
+/* A worker that is another program: nothing that its parent remembers tells of it. It says when it is about to close. */
+static _Noreturn void stranger_main(void)
+{
+    for (;;) {
+        struct gate gate;
+        int number = 0, conn = receive(WORKER_FD, &number, &gate);
+
+        answer(conn, opt.bytes);
+        if (send(WORKER_FD, &number, sizeof number, MSG_NOSIGNAL) < 0)
+            die("send");
+        let_go(conn);
+    }
+}
+
+/* The sender closes when the worker does. */
+static void scm_stranger(int listener)
+{
+    int pair[2], conn;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        die("socketpair");
+    if (!forked_worker()) {
+        if (dup2(pair[1], WORKER_FD) < 0)
+            die("dup2");
+        execv(self, (char *[]){self, "stranger", "--bytes", bytes_arg, NULL});
+        die("execv");
+    }
+    close(pair[1]);
+    for (;;) {
+        conn = accept_one(listener, opt.accept_flags);
+        pass(pair[0], conn, gate_make(false));
+        if (recv(pair[0], &(int){0}, sizeof(int), 0) <= 0)
+            die("recv");
+        close(conn);
+    }
+}
+
 /* The sender closes at once. */
 static void scm(int listener)
 {

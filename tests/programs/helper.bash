@@ -24,6 +24,7 @@ TRIES=${TRIES:-10}
 PATH=/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin # Debian's own programs, and daemons
 rows=$top/build/programs/rows
 holder='' place='' daemon=''
+client=("$bin/peer") # what `ask` runs; another one understands the same words
 
 need_root() {
     [ "$(id -u)" = 0 ] || skip "only root can make the namespaces that this needs"
@@ -114,9 +115,9 @@ daemon() {
 }
 
 ask() {
-    run inside timeout 60 "$bin/peer" "$@" </dev/null
+    run inside timeout 60 "${client[@]}" "$@" </dev/null
     local words="${*//[$'\r\n']/ }"
-    echo "$phase: peer ${words:0:200}: $output"
+    echo "$phase: ${client[0]##*/} ${words:0:200}: $output"
     [ "$status" -eq 0 ]
 }
 
@@ -275,6 +276,7 @@ same() {
     grep -q 'exit 0' "$work/said.plain" || complain "the session fails without the shim too"
     diff "$work/said.plain" "$work/said.shim" || complain "the session is not the same"
     [ "$best" -le "$most" ] || complain "$best ms with the shim, more than $most"
+}
 
 # What lives in the place: processes and the open descriptors of all of them, and what is dead but not yet noticed.
 census() {
