@@ -218,8 +218,9 @@ static void read_log(void)
     const char *name = "LINGERCLOSE_LOG", *value = setting(name);
     if (!value || !strcmp(value, "off"))
         return;
-    if (strcmp(value, "stderr") && *value != '/')
-        report_warning(name, value, "a place for a log", "off, stderr or a path that starts with /", "off");
+    if (strcmp(value, "stderr") && strcmp(value, "syslog") && strcmp(value, "journal") && *value != '/')
+        report_warning(name, value, "a place for a log", "off, stderr, syslog, journal or a path that starts with /",
+                       "off");
     else
         config.log = value;
 }

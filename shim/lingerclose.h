@@ -2,8 +2,8 @@
  * lingerclose: what the files of the shim know of each other.
  *
  * Data flows one way: hooks -> letgo (the four steps) -> descriptors, verdict, holders -> linger; report hears from all
- * and calls nobody. One file knows dlsym (next.c), one the environment (settings.c), one the memory that a family of
- * forked processes shares (family.c).
+ * and tells only the log. One file knows dlsym (next.c), one the environment (settings.c), one
+ * the memory that a family of forked processes shares (family.c).
  *
  * Invariants. Doubt ends in the real call and nothing else. On the way of a close there is no heap, no lock and no
  * stdio: system calls and our own memory only, so that it may happen in a signal handler (but for the making of the
@@ -107,7 +107,7 @@ struct config {
     struct {
         uint16_t first, last;
     } ports[PORT_RANGES];
-    const char *log; /* NULL, "stderr" or a path */
+    const char *log; /* NULL, "stderr", "syslog", "journal" or a path */
 };
 extern struct config config HIDDEN;
 void config_read(void) HIDDEN;
@@ -328,7 +328,7 @@ void ends_by_quick_exit(void) HIDDEN;
 void stdio_flush(void) HIDDEN;
 void sandboxed(void) HIDDEN;
 
-/* report.c */
+/* report.c; it uses line.c and log.c (log.h) */
 void report_init(void) HIDDEN;
 const char *report_program(void) HIDDEN;
 void report_connection(int fd, const char *how) HIDDEN;

@@ -108,7 +108,7 @@ refuses() {
 		refuses "--programs \"$value\" is not a list of programs; accepted: names such as httpd or !sshd" \
 			"$launcher" --programs "$value"
 	done
-	refuses '--log "here" is not a place for the log; accepted: off, stderr or a path that starts with /' \
+	refuses '--log "here" is not a place for the log; accepted: off, stderr, syslog, journal or a path that starts with /' \
 		"$launcher" --log here
 }
 

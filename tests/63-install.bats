@@ -155,7 +155,7 @@ completed() {
     [ "$(completed lingerclose --off --when p)" = pending ]
     [ "$(completed lingerclose --steps linger,d)" = linger,drain ]
     [ "$(completed lingerclose --steps = linger,shutdown,d)" = linger,shutdown,drain ]
-    [ "$(completed lingerclose --log s)" = stderr ]
+    [ "$(completed lingerclose --log st)" = stderr ]
     [ "$(completed lingerclose --log /etc/passw)" = "$(compgen -f /etc/passw)" ]
     [ -z "$(completed lingerclose --drain '')" ]
     completed lingerclose --drain 5s unshar | grep -qx unshare

@@ -12,7 +12,7 @@ _lingerclose_values() {
     --abort) echo 'keep linger' ;;
     --shutdown) echo 'on off' ;;
     --drain-bytes) echo 'auto' ;;
-    --log) echo 'off stderr' ;;
+    --log) echo 'off stderr syslog journal' ;;
     --unit) systemctl list-unit-files --type=service --no-legend --plain 2>/dev/null | sed 's/ .*//' ;;
     esac
 }
