@@ -225,6 +225,18 @@ static void read_log(void)
         config.log = value;
 }
 
+static void read_stats(void)
+{
+    const char *name = "LINGERCLOSE_STATS", *value = setting(name);
+    if (!value || !strcmp(value, "off"))
+        return;
+    if (*value != '/' || strlen(value) > STATS_PATH_MOST)
+        report_warning(name, value, "a directory's path", "off, or the path of a directory, which starts with /",
+                       "off");
+    else
+        config.stats = value;
+}
+
 static bool program_wanted(void)
 {
     const char *name = "LINGERCLOSE_PROGRAMS", *value = setting(name);
@@ -260,6 +272,7 @@ void config_read(void)
     read_subset("LINGERCLOSE_FAMILIES", families, &config.families, "tcp or tcp,unix", "tcp");
     read_ports();
     read_log();
+    read_stats();
     config.on = program_wanted();
     settings_unknown();
 }

@@ -4,6 +4,7 @@
  * line that can be says so.
  */
 #include "log.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -172,4 +173,5 @@ void log_line(struct line *l, unsigned severity)
                                                              : to_stream(l)))
         return;
     atomic_fetch_add(&dropped, before + 1);
+    stats_dropped();
 }

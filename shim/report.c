@@ -1,8 +1,9 @@
 /*
- * What the shim has to say: warnings of the configuration, and one line of the log a connection. No heap, no stdio, and
- * nothing at all where nobody asked for it.
+ * What the shim has to say: warnings of the configuration, and one line of the log a connection; the counters
+ * hear of the same moments. No heap, no stdio, and nothing at all where nobody asked for it.
  */
 #include "log.h"
+#include "stats.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -98,6 +99,7 @@ void report_line(unsigned line, const char *text, const char *is_not, const char
 void report_init(void)
 {
     report_program();
+    stats_init();
     if (!log_init())
         return;
     void *p = mmap(NULL, MOST * sizeof *connections, PROT_READ | PROT_WRITE,
@@ -123,6 +125,12 @@ void report_moved(int from, int to)
 {
     if (connections && from < MOST && to < MOST)
         connections[to] = connections[from];
+}
+
+void report_begins(const struct lingering *l)
+{
+    (void)l;
+    stats_begins();
 }
 
 static void say(const struct lingering *l, const char *end, int64_t ns, unsigned severity)
@@ -159,11 +167,17 @@ static bool ran_into_a_bound(enum end end)
     return end == END_LINGER || end == END_DRAIN || end == END_BYTES || end == END_EXIT;
 }
 
-/* It is over: lingered and ended so, or closed plainly. */
+/* It is over: lingered and ended so, or closed plainly. One that had nothing to wait for never began (letgo.c,
+   first_drain()). The clock is read only for somebody who listens. */
 void report_letgo(const struct lingering *l, enum end end)
 {
-    bool lingers = verdict_lingers(l->why);
-    if (connections && l->fd < MOST)
-        say(l, linger_end_name(lingers ? end : END_NONE), lingers ? now() - l->began : 0,
-            lingers && ran_into_a_bound(end) ? NOTICE : INFORMATIONAL);
+    bool lingers = verdict_lingers(l->why), noted = connections && l->fd < MOST;
+    bool asked = noted || stats_kept();
+    int64_t ns = lingers && asked ? now() - l->began : 0;
+    const char *name = linger_end_name(lingers ? end : END_NONE);
+    if (lingers && !l->finishing)
+        report_begins(l);
+    stats_letgo(l, end, ns);
+    if (noted)
+        say(l, name, ns, lingers && ran_into_a_bound(end) ? NOTICE : INFORMATIONAL);
 }

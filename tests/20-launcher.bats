@@ -73,6 +73,7 @@ refuses() {
 		--ports LINGERCLOSE_PORTS 25,80,8000-8999
 		--programs LINGERCLOSE_PROGRAMS !sshd,!cron
 		--log LINGERCLOSE_LOG /dev/null
+		--stats LINGERCLOSE_STATS off
 	EOF
 	run "$launcher" --off printenv LINGERCLOSE
 	[ "$output" = off ]

@@ -51,7 +51,7 @@ form+=' remote=127\.0\.0\.1:[0-9]+ how=close decided=linger why=always end=eof b
         grep -qx "$field" "$out" || complain "there is no $field"
     done
     # Every word of the message has its field, and every line is a field: nothing is left over.
-    sed -n 's/^MESSAGE=//p' "$out" | tr ' ' '\n' | sed 's/=.*//' | tr a-z A-Z | sort >"$out.words"
+    sed -n 's/^MESSAGE=//p' "$out" | tr ' ' '\n' | sed 's/=.*//' | tr '[:lower:]' '[:upper:]' | sort >"$out.words"
     sed -n 's/^LINGERCLOSE_\([A-Z]*\)=.*/\1/p' "$out" | sort | diff "$out.words" -
     [ "$(wc -l <"$out.words")" = 12 ] || complain "not 12 words"
     never -vE '^([A-Z_]+=.*|--|)$' "$out"

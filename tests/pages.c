@@ -3,6 +3,7 @@
  *   say         prints "WHO PID", and waits for a line on standard input
  *   fork        the rest is a child's; its parent waits for that, and exits as it does (or as 99 if it was killed)
  *   exec        the rest is another program's, which is this one
+ *   maps        prints how many of its mappings are pages
  *   usurp=FILE  puts the file in the place of every descriptor from 256 on, and prints how many there were
  *   chroot=DIR  user=UID
  *   exit=N  _exit=N  kill
@@ -62,6 +63,17 @@ static void become_child(void)
     exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
 }
 
+static void count_maps(void)
+{
+    char line[4352];
+    int n = 0;
+    FILE *f = fopen("/proc/self/maps", "r");
+    while (f && fgets(line, sizeof line, f))
+        n += strstr(line, getenv("LINGERCLOSE_STATS")) != NULL;
+    printf("maps=%d\n", n);
+    fflush(stdout);
+}
+
 static void usurp(const char *path)
 {
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600), n = 0;
@@ -85,6 +97,8 @@ int main(int argc, char **argv)
             become_child();
         else if (!strcmp(*word, "exec"))
             execv("/proc/self/exe", word);
+        else if (!strcmp(*word, "maps"))
+            count_maps();
         else if (!strncmp(*word, "usurp=", 6))
             usurp(value);
         else if (!strncmp(*word, "chroot=", 7)) {
