@@ -1,8 +1,9 @@
 /*
- * What the shim has to say: warnings of the configuration, and one line of the log a connection; the counters
- * hear of the same moments. No heap, no stdio, and nothing at all where nobody asked for it.
+ * What the shim has to say: warnings of the configuration, and one line of the log a connection; the counters and the
+ * probes hear of the same moments. No heap, no stdio, and nothing at all where nobody asked for it.
  */
 #include "log.h"
+#include "probes.h"
 #include "stats.h"
 
 #include <errno.h>
@@ -111,6 +112,7 @@ void report_init(void)
    later. At the start, since one that is over has no remote address any more (ENOTCONN). */
 void report_connection(int fd, const char *how)
 {
+    probe_close_seen(fd);
     if (!connections || fd >= MOST)
         return;
     struct connection *c = &connections[fd];
@@ -129,7 +131,7 @@ void report_moved(int from, int to)
 
 void report_begins(const struct lingering *l)
 {
-    (void)l;
+    probe_linger_begin(l->number, verdict_name(l->why));
     stats_begins();
 }
 
@@ -172,11 +174,13 @@ static bool ran_into_a_bound(enum end end)
 void report_letgo(const struct lingering *l, enum end end)
 {
     bool lingers = verdict_lingers(l->why), noted = connections && l->fd < MOST;
-    bool asked = noted || stats_kept();
+    bool asked = noted || stats_kept() || probe_linger_end_watched();
     int64_t ns = lingers && asked ? now() - l->began : 0;
     const char *name = linger_end_name(lingers ? end : END_NONE);
     if (lingers && !l->finishing)
         report_begins(l);
+    if (lingers)
+        probe_linger_end(l->number, name, l->discarded, ns);
     stats_letgo(l, end, ns);
     if (noted)
         say(l, name, ns, lingers && ran_into_a_bound(end) ? NOTICE : INFORMATIONAL);
