@@ -20,7 +20,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
-TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status
+TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
 .PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak demo bench readme lint install uninstall clean help
 
@@ -53,6 +53,9 @@ build/debug/liblingerclose.so: $(DEBUG) shim/lingerclose.map
 build/lingerclose-status: $(wildcard scripts/lingerclose-status*.c) scripts/lingerclose-status.h shim/stats.h shim/lingerclose.h | build
 	$(CC) $(STATUS_CFLAGS) $(CFLAGS) -o $@.new $(filter %.c,$^)
 	mv $@.new $@
+
+build/lingerclose-report: scripts/lingerclose-report | build
+	install -m 755 $< $@
 
 debug: build/debug/liblingerclose.so
 

@@ -36,6 +36,7 @@ variables() {
 		755 ./bin/lingerclose
 		755 ./lib/liblingerclose.so
 		755 ./lib/lingerclose/lingerclose-check
+		755 ./lib/lingerclose/lingerclose-report
 		755 ./lib/lingerclose/lingerclose-status
 		755 ./lib/lingerclose/lingerclose-unit
 		644 ./lib/lingerclose/other
@@ -174,7 +175,7 @@ completed() {
         for value in $(completed lingerclose "$option" ''); do
             [ "$option" = --unit ] || "$launcher" "$option" "$value" true || complain "$option $value"
         done
-    done < <(options | grep -vxE -- '--(off|check|status|print|help|version)')
+    done < <(options | grep -vxE -- '--(off|check|status|report|print|help|version)')
     completed lingerclose --abort '' | grep -qx keep
 }
 

@@ -33,7 +33,7 @@ _lingerclose_value() {
 }
 
 _lingerclose() {
-    local flags='--off --check --status --print --help --version'
+    local flags='--off --check --status --report --print --help --version'
     local valued='--mode --steps --linger --drain --idle --drain-bytes --roles --when --abort --max --exit --shutdown
         --families --ports --programs --log --stats --unit'
     local word=${COMP_WORDS[COMP_CWORD]} check='' i
@@ -46,7 +46,7 @@ _lingerclose() {
             break
             ;;
         --check) check=1 ;;
-        --off | --status | --print | --help | --version | -h) ;;
+        --off | --status | --report | --print | --help | --version | -h) ;;
         -*)
             local option=${COMP_WORDS[i]}
             if [[ ${COMP_WORDS[i + 1]} == = ]]; then
