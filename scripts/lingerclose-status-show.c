@@ -71,8 +71,9 @@ static void put_p95(const struct row *r)
 static void put_row(const char *who, const struct row *r)
 {
     printf("%7s %-15.15s", who, r->s.program);
-    if (r->state == KEEPS_NONE) {
-        printf("  has the shim, keeps no counters here\n");
+    if (r->state >= COUNTED_NONE) {
+        printf("  has the shim, %s\n",
+               r->state == KEEPS_NONE ? "keeps no counters here" : "has counted nothing of its own");
         return;
     }
     printf(" %8" PRIu64 " %8" PRIu64 " %8" PRIu64 " %6" PRIu64 " %5" PRIu64 " %5" PRIu64 " %4" PRIu64 " %7" PRIu64
@@ -112,7 +113,7 @@ void show_table(void)
            "LINGERED", "EOF", "IDLE", "BOUND", "ERROR", "CUT", "HELD", "ABORT", "OTHER", "AVOIDED", "DISCARDED",
            "P95ms", "NOW");
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].state != KEEPS_NONE)
+        if (rows[i].state < COUNTED_NONE)
             add_up(&all, &rows[i]);
         if (rows[i].state != ENDED)
             put_process(&rows[i]);
@@ -280,7 +281,7 @@ void show_prometheus(void)
     if (!p)
         err(FAILED, "programs");
     for (size_t i = 0; i < count; i++) {
-        if (rows[i].state == KEEPS_NONE)
+        if (rows[i].state >= COUNTED_NONE)
             continue;
         if (n == 0 || strcmp(p[n - 1].s.program, rows[i].s.program))
             memcpy(p[n++].s.program, rows[i].s.program, sizeof p->s.program);

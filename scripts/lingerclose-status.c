@@ -138,16 +138,18 @@ static bool listed(int pid)
     return false;
 }
 
-/* Processes that have the shim and no page. */
-static void read_proc(void)
+/* Processes that have the shim and no page of their own. A forked child has mapped its parent's. */
+static void read_proc(const char *directory)
 {
     DIR *d = opendir("/proc");
+    char real[PATH_MAX], page[PATH_MAX + 2];
+    snprintf(page, sizeof page, " %s/", realpath(directory, real) ? real : directory);
     for (struct dirent *e; d && (e = readdir(d));) {
         int pid = atoi(e->d_name);
         char path[64];
         if (pid <= 0 || pid == getpid() || listed(pid) || !maps(pid, "/liblingerclose.so", 0, false))
             continue;
-        struct row *r = new_row(KEEPS_NONE);
+        struct row *r = new_row(maps(pid, page, 0, false) ? COUNTED_NONE : KEEPS_NONE);
         r->s.pid = pid;
         snprintf(path, sizeof path, "/proc/%d/comm", pid);
         slurp(path, r->s.program, sizeof r->s.program);
@@ -175,7 +177,7 @@ static void look(const char *directory)
 {
     count = 0;
     read_pages(directory);
-    read_proc();
+    read_proc(directory);
     qsort(rows, count, sizeof *rows, by_program);
 }
 
@@ -188,12 +190,15 @@ static int show_process(int pid, const char *directory)
     if (!found)
         warnx("process %d has no page of counters in %s, and has not loaded the shim as far as can be seen", pid,
               directory);
+    else if (found->state == COUNTED_NONE)
+        warnx("process %d (%s) has counted nothing of its own, as a forked child does before its first close", pid,
+              found->s.program);
     else if (found->state == KEEPS_NONE)
         warnx("process %d (%s) has the shim, but keeps no counters in %s: it was started without LINGERCLOSE_STATS=%s",
               pid, found->s.program, directory, directory);
     else
         show_detail(found);
-    return found && found->state != KEEPS_NONE ? 0 : 1;
+    return found && found->state < COUNTED_NONE ? 0 : 1;
 }
 
 int main(int argc, char **argv)

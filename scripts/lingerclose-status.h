@@ -14,7 +14,9 @@ enum state {
     RUNS,
     ELSEWHERE, /* in another PID namespace: whether it runs cannot be told */
     ENDED,     /* also a sum of such */
-    KEEPS_NONE /* it has the shim, and no page here: only pid and program are known */
+    /* it has the shim, and no page: only pid and program are known */
+    COUNTED_NONE, /* a forked child: not yet, or in its parent's page */
+    KEEPS_NONE
 };
 struct row {
     enum state state;

@@ -10,7 +10,8 @@
  * such a page as ended; a new process of its number adds it to the sum and puts its own in its place.
  *
  * Counters only grow, but for LINGERING. One more process shares a page with its parent where it cannot have its own: a
- * child that cannot write to DIR any more (chroot, setuid).
+ * child that cannot write to DIR any more (chroot, setuid). If that is killed, what it had lingering goes on being counted
+ * as LINGERING there.
  */
 #ifndef STATS_H
 #define STATS_H
@@ -18,6 +19,7 @@
 #include "lingerclose.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 #define STATS_MAGIC UINT64_C(0x7365676170636c00) /* changes with the layout, with enum why and with enum end */
 #define STATS_WAITS 18                           /* upper bounds of 1, 2, 4, ... 65536 ms, and none */
@@ -51,7 +53,7 @@ struct stats {
     _Atomic int64_t lingering; /* now */
     _Atomic uint64_t count[STATS];
 };
-_Static_assert(sizeof(struct stats) <= 1024, "a page is read and written by one system call");
+_Static_assert(offsetof(struct stats, count) == 216, "a reader of 64 bits understands a process of 32");
 
 void stats_init(void) HIDDEN;
 bool stats_kept(void) HIDDEN;
