@@ -7,9 +7,10 @@ DESTDIR =
 CC      = gcc
 CFLAGS  = -O2 -g
 SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attributes -fPIC -fvisibility=hidden -ftls-model=initial-exec \
-              -fexceptions -fno-plt -pthread -MMD -MP
+              -fexceptions -fno-plt -pthread -MMD -MP -DVERSION='"$(VERSION)"'
 SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
                -Wl,--version-script=shim/lingerclose.map
+STATUS_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
 
 SOURCES  = $(wildcard shim/*.c) $(wildcard shim/*.S)
@@ -19,7 +20,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
            $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
            $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
 
-TOOLS    = build/lingerclose-check build/lingerclose-unit
+TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
 .PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak demo bench readme lint install uninstall clean help
 
@@ -48,6 +49,13 @@ build/liblingerclose.so: $(OBJECTS) shim/lingerclose.map
 build/debug/liblingerclose.so: $(DEBUG) shim/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(DEBUG) -ldl
 	mv $@.new $@
+
+build/lingerclose-status: $(wildcard scripts/lingerclose-status*.c) scripts/lingerclose-status.h shim/stats.h shim/lingerclose.h | build
+	$(CC) $(STATUS_CFLAGS) $(CFLAGS) -o $@.new $(filter %.c,$^)
+	mv $@.new $@
+
+build/lingerclose-report: scripts/lingerclose-report | build
+	install -m 755 $< $@
 
 debug: build/debug/liblingerclose.so
 

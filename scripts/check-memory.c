@@ -145,6 +145,8 @@ void check_memory(pid_t pid)
     is_ports(&c);
     if (c.log) /* it points into the environment */
         setting_is("LINGERCLOSE_LOG", "a place that has been written over");
+    if (c.stats)
+        setting_is("LINGERCLOSE_STATS", "a place that has been written over");
     if (!any)
         say("setting", "the defaults, all of them");
     if (!c.on)

@@ -218,10 +218,23 @@ static void read_log(void)
     const char *name = "LINGERCLOSE_LOG", *value = setting(name);
     if (!value || !strcmp(value, "off"))
         return;
-    if (strcmp(value, "stderr") && *value != '/')
-        report_warning(name, value, "a place for a log", "off, stderr or a path that starts with /", "off");
+    if (strcmp(value, "stderr") && strcmp(value, "syslog") && strcmp(value, "journal") && *value != '/')
+        report_warning(name, value, "a place for a log", "off, stderr, syslog, journal or a path that starts with /",
+                       "off");
     else
         config.log = value;
+}
+
+static void read_stats(void)
+{
+    const char *name = "LINGERCLOSE_STATS", *value = setting(name);
+    if (!value || !strcmp(value, "off"))
+        return;
+    if (*value != '/' || strlen(value) > STATS_PATH_MOST)
+        report_warning(name, value, "a directory's path", "off, or the path of a directory, which starts with /",
+                       "off");
+    else
+        config.stats = value;
 }
 
 static bool program_wanted(void)
@@ -259,6 +272,7 @@ void config_read(void)
     read_subset("LINGERCLOSE_FAMILIES", families, &config.families, "tcp or tcp,unix", "tcp");
     read_ports();
     read_log();
+    read_stats();
     config.on = program_wanted();
     settings_unknown();
 }

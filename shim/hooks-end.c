@@ -82,16 +82,22 @@ void ends_by_exit(int status, void *unused)
     if (ours()) {
         stdio_flush();
         leave_process("exit");
+        stats_end();
     }
 }
 
-void ends_by_quick_exit(void) { leave_process("quick_exit"); }
+void ends_by_quick_exit(void)
+{
+    leave_process("quick_exit");
+    stats_end();
+}
 
 EXPORT void _exit(int status)
 {
     if (config.on) {
         holders_exit_vfork();
         leave_process("_exit");
+        stats_end();
     }
     next._exit(status);
     __builtin_unreachable();

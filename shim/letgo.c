@@ -272,5 +272,6 @@ void letgo_forked(void)
     background_forked();
     descriptor_unpark_all();
     atomic_store(&lingering, 0);
+    stats_forked();
     errno = saved;
 }

@@ -169,6 +169,7 @@ void linger_begin(struct lingering *l)
     /* The program's own SO_LINGER would have the last close wait again, or (abort = linger) send RST after all. */
     if (config.steps & STEP_DRAIN && l->own)
         next.setsockopt(l->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    report_begins(l);
 }
 
 /* The seed's solutions without a drain, where nothing may wait in the kernel: #1 lets our data be acknowledged first

@@ -2,8 +2,8 @@
  * lingerclose: what the files of the shim know of each other.
  *
  * Data flows one way: hooks -> letgo (the four steps) -> descriptors, verdict, holders -> linger; report hears from all
- * and calls nobody. One file knows dlsym (next.c), one the environment (settings.c), one the memory that a family of
- * forked processes shares (family.c).
+ * and tells only the log, the counters and the probes. One file knows dlsym (next.c), one the environment (settings.c), one
+ * the memory that a family of forked processes shares (family.c).
  *
  * Invariants. Doubt ends in the real call and nothing else. On the way of a close there is no heap, no lock and no
  * stdio: system calls and our own memory only, so that it may happen in a signal handler (but for the making of the
@@ -93,6 +93,7 @@ enum when { WHEN_ALWAYS, WHEN_PENDING };
 enum abort_policy { ABORT_KEEP, ABORT_LINGER };
 
 #define PORT_RANGES 64
+#define STATS_PATH_MOST 200
 #define UNLIMITED UINT64_MAX
 
 struct config {
@@ -107,7 +108,8 @@ struct config {
     struct {
         uint16_t first, last;
     } ports[PORT_RANGES];
-    const char *log; /* NULL, "stderr" or a path */
+    const char *log;   /* NULL, "stderr", "syslog", "journal" or a path */
+    const char *stats; /* NULL or a directory's path */
 };
 extern struct config config HIDDEN;
 void config_read(void) HIDDEN;
@@ -177,7 +179,8 @@ enum why {
     WHY_IDLE,
     WHY_FINISHED,
     WHY_HELD,
-    WHY_EPOLL
+    WHY_EPOLL,
+    WHYS
 };
 enum { LIVE = 1, WE_FINISHED = 2, PEER_FINISHED = 4, MAYBE_FINISHED = 8 }; /* who has sent FIN */
 int verdict_live(int fd) HIDDEN;                                           /* 0: there is nothing to lose */
@@ -231,7 +234,19 @@ void *holders_settling(int fd) HIDDEN;
 void holders_settled(void *slot, int survivor) HIDDEN;
 
 /* linger.c: the state machine of one lingering connection; knows nothing of hooks */
-enum end { END_NONE, END_NOW, END_EOF, END_IDLE, END_LINGER, END_DRAIN, END_BYTES, END_ERROR, END_EXIT, END_MORE };
+enum end {
+    END_NONE,
+    END_NOW,
+    END_EOF,
+    END_IDLE,
+    END_LINGER,
+    END_DRAIN,
+    END_BYTES,
+    END_ERROR,
+    END_EXIT,
+    END_MORE,
+    ENDS = END_MORE
+};
 struct lingering {
     _Atomic int claim; /* who may touch it: CLAIM_ */
     int fd;            /* its parked number, or in place the program's own */
@@ -331,16 +346,19 @@ void ends_by_quick_exit(void) HIDDEN;
 void stdio_flush(void) HIDDEN;
 void sandboxed(void) HIDDEN;
 
-/* report.c */
+/* report.c; it uses line.c and log.c (log.h) and stats.c (stats.h) */
 void report_init(void) HIDDEN;
 const char *report_program(void) HIDDEN;
 void report_connection(int fd, const char *how) HIDDEN;
 void report_moved(int from, int to) HIDDEN;
+void report_begins(const struct lingering *) HIDDEN;
 void report_letgo(const struct lingering *, enum end) HIDDEN;
 void report_warning(const char *name, const char *value, const char *is_not, const char *accepted,
                     const char *holds) HIDDEN;
 void report_file(const char *what, const char *detail) HIDDEN;
 void report_line(unsigned line, const char *text, const char *is_not, const char *accepted) HIDDEN;
+void stats_forked(void) HIDDEN;
+void stats_end(void) HIDDEN;
 
 /* debug.c: random delays at the windows, and rules that can be switched off, for the tests (the debug build only) */
 #ifdef LINGERCLOSE_DEBUG

@@ -77,6 +77,35 @@ setup() {
     says decided=linger end=now
 }
 
+@test "what lingers in the background when the process ends has its line in the log as well" {
+    export LINGERCLOSE_MODE=background LINGERCLOSE_EXIT=200ms LINGERCLOSE_IDLE=10s
+    plain server write=9 close -- peer port silent
+    never decided= <<<"$output"
+    shimmed server write=9 close -- peer port silent
+    says decided=linger why=always end=exit bytes=0
+    between 150 "$(value ms)" 500
+}
+
+@test "a program's name cannot forge a word or a line of the log" {
+    local name=$BATS_TEST_TMPDIR/$'a b\nend=eof'
+    cp "$bin/server" "$name"
+    shimmed "$name" await write=9 close -- peer port send=7 await=fin read
+    log
+    [ "$(wc -l <<<"$output")" = 1 ]
+    [ "$(value program)" = 'a?b?end?eof' ]
+}
+
+@test "a log that is at its limit does not kill the program" {
+    # The control: who writes beyond RLIMIT_FSIZE dies of SIGXFSZ.
+    run sh -c 'ulimit -f 0; exec "$0" x >"$1"' "$(command -v printf)" "$BATS_TEST_TMPDIR/control"
+    [ "$status" = 153 ]
+    run sh -c 'ulimit -f 0; exec "$@"' sh env LINGERCLOSE_IDLE=50ms LD_PRELOAD="$lib" "$bin/many" 1
+    echo "$output"
+    [ "$status" = 0 ]
+    [ "$output" = "close 1: waited=0 peer=EOF" ]
+    [ ! -s "$LINGERCLOSE_LOG" ]
+}
+
 @test "a log line says why a connection was closed without lingering" {
     shimmed server linger=0 close -- peer port read
     says decided=close why=abort end=none bytes=0

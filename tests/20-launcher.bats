@@ -73,6 +73,7 @@ refuses() {
 		--ports LINGERCLOSE_PORTS 25,80,8000-8999
 		--programs LINGERCLOSE_PROGRAMS !sshd,!cron
 		--log LINGERCLOSE_LOG /dev/null
+		--stats LINGERCLOSE_STATS off
 	EOF
 	run "$launcher" --off printenv LINGERCLOSE
 	[ "$output" = off ]
@@ -108,7 +109,7 @@ refuses() {
 		refuses "--programs \"$value\" is not a list of programs; accepted: names such as httpd or !sshd" \
 			"$launcher" --programs "$value"
 	done
-	refuses '--log "here" is not a place for the log; accepted: off, stderr or a path that starts with /' \
+	refuses '--log "here" is not a place for the log; accepted: off, stderr, syslog, journal or a path that starts with /' \
 		"$launcher" --log here
 }
 

@@ -36,6 +36,8 @@ variables() {
 		755 ./bin/lingerclose
 		755 ./lib/liblingerclose.so
 		755 ./lib/lingerclose/lingerclose-check
+		755 ./lib/lingerclose/lingerclose-report
+		755 ./lib/lingerclose/lingerclose-status
 		755 ./lib/lingerclose/lingerclose-unit
 		644 ./lib/lingerclose/other
 		644 ./lib/pkgconfig/lingerclose.pc
@@ -155,7 +157,7 @@ completed() {
     [ "$(completed lingerclose --off --when p)" = pending ]
     [ "$(completed lingerclose --steps linger,d)" = linger,drain ]
     [ "$(completed lingerclose --steps = linger,shutdown,d)" = linger,shutdown,drain ]
-    [ "$(completed lingerclose --log s)" = stderr ]
+    [ "$(completed lingerclose --log st)" = stderr ]
     [ "$(completed lingerclose --log /etc/passw)" = "$(compgen -f /etc/passw)" ]
     [ -z "$(completed lingerclose --drain '')" ]
     completed lingerclose --drain 5s unshar | grep -qx unshare
@@ -173,7 +175,7 @@ completed() {
         for value in $(completed lingerclose "$option" ''); do
             [ "$option" = --unit ] || "$launcher" "$option" "$value" true || complain "$option $value"
         done
-    done < <(options | grep -vxE -- '--(off|check|print|help|version)')
+    done < <(options | grep -vxE -- '--(off|check|status|report|print|help|version)')
     completed lingerclose --abort '' | grep -qx keep
 }
 

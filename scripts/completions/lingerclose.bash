@@ -12,7 +12,8 @@ _lingerclose_values() {
     --abort) echo 'keep linger' ;;
     --shutdown) echo 'on off' ;;
     --drain-bytes) echo 'auto' ;;
-    --log) echo 'off stderr' ;;
+    --log) echo 'off stderr syslog journal' ;;
+    --stats) echo 'off /run/lingerclose' ;;
     --unit) systemctl list-unit-files --type=service --no-legend --plain 2>/dev/null | sed 's/ .*//' ;;
     esac
 }
@@ -32,9 +33,9 @@ _lingerclose_value() {
 }
 
 _lingerclose() {
-    local flags='--off --check --print --help --version'
+    local flags='--off --check --status --report --print --help --version'
     local valued='--mode --steps --linger --drain --idle --drain-bytes --roles --when --abort --max --exit --shutdown
-        --families --ports --programs --log --unit'
+        --families --ports --programs --log --stats --unit'
     local word=${COMP_WORDS[COMP_CWORD]} check='' i
     COMPREPLY=()
     # Where the words stand: = is a word of its own here (COMP_WORDBREAKS).
@@ -45,7 +46,7 @@ _lingerclose() {
             break
             ;;
         --check) check=1 ;;
-        --off | --print | --help | --version | -h) ;;
+        --off | --status | --report | --print | --help | --version | -h) ;;
         -*)
             local option=${COMP_WORDS[i]}
             if [[ ${COMP_WORDS[i + 1]} == = ]]; then
