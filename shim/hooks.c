@@ -52,6 +52,7 @@ static void came(int fd, unsigned role)
         return;
     int saved = errno;
     descriptor_note(fd, role, holders_birth());
+    holders_came(fd);
     descriptor_make_room(fd);
     errno = saved;
 }

@@ -195,6 +195,7 @@ bool owned(void) HIDDEN;
 /* holders.c: who else holds this connection? */
 void holders_init(void) HIDDEN;
 uint32_t holders_birth(void) HIDDEN;
+void holders_came(int fd) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
 void holders_deaf(int fd) HIDDEN;
