@@ -39,6 +39,7 @@ help:
 	@echo 'make lint           formatter, analysers, exported names'
 	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
 	@echo 'make debug          build/debug/liblingerclose.so, with delays and mutants for the tests'
+	@echo 'make i386 aarch64   for another architecture, with the test programs: build/i386, build/aarch64'
 	@echo 'make clean'
 
 build/liblingerclose.so: $(OBJECTS) shim/lingerclose.map
@@ -65,6 +66,47 @@ build/lingerclose-unit: scripts/lingerclose-unit | build
 	install -m 755 $< $@
 
 -include $(wildcard build/*.d build/debug/*.d)
+
+# For another architecture: its compiler, and what it exports besides (shim/time64.map where time_t has 32 bits).
+# gcc-multilib cannot be installed beside a cross compiler; where there is no i686-linux-gnu-gcc, it is asked.
+# (psabi: gcc notes at every struct with a 64-bit atomic that gcc 10 had aligned it otherwise.)
+ARCHES     = i386 aarch64
+.PHONY: $(ARCHES)
+CC_i386    = $(if $(shell command -v i686-linux-gnu-gcc),i686-linux-gnu-gcc,gcc -m32) -Wno-psabi
+CC_aarch64 = aarch64-linux-gnu-gcc
+build/i386/lingerclose.map: MORE = /global:/r shim/time64.map
+
+define architecture
+$(1): build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so $(PROGRAMS:build/%=build/$(1)/%)
+
+build/$(1)/%.o: shim/% Makefile
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(SHIM_CFLAGS) $$(CFLAGS) -c -o $$@ $$<
+
+build/$(1)/debug/%.o: shim/% Makefile
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $$(CFLAGS) -c -o $$@ $$<
+
+build/$(1)/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile
+	sed '$$(MORE)' $$< >$$@
+
+build/$(1)/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/%.o)
+build/$(1)/debug/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/debug/%.o)
+build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so: build/$(1)/lingerclose.map
+	$$(CC_$(1)) $$(CFLAGS) $$(subst shim/,build/$(1)/,$$(SHIM_LDFLAGS)) -o $$@.new $$(filter %.o,$$^) -ldl
+	mv $$@.new $$@
+
+build/$(1)/tests/%.so: tests/%.preload.c
+	@mkdir -p $$(@D)/bench
+	$$(CC_$(1)) $$(TEST_CFLAGS) -fPIC -shared -o $$@ $$< -ldl
+
+build/$(1)/tests/%: tests/%.c $(wildcard tests/*.h)
+	@mkdir -p $$(@D)/bench
+	$$(CC_$(1)) $$(TEST_CFLAGS) -o $$@ $$<
+
+-include $(wildcard build/$(1)/*.d build/$(1)/debug/*.d)
+endef
+$(foreach arch,$(ARCHES),$(eval $(call architecture,$(arch))))
 
 test-programs: $(PROGRAMS)
 

@@ -21,7 +21,7 @@
 
 static char program[64];
 static int log_fd = -1;
-static struct stat log_file;
+static struct stat64 log_file;
 
 #define MOST (1 << 20)
 static struct connection {
@@ -105,10 +105,10 @@ static void put_address(struct line *l, const struct sockaddr_in6 *address)
 }
 
 /* Is it still the file that it was? The program may have closed it, or have put its own under the number. */
-static bool same_file(int fd, const struct stat *file)
+static bool same_file(int fd, const struct stat64 *file)
 {
-    struct stat s;
-    return !fstat(fd, &s) && s.st_dev == file->st_dev && s.st_ino == file->st_ino;
+    struct stat64 s; /* on 32 bit fstat(2) fails of a file that has grown beyond 2 GB */
+    return !fstat64(fd, &s) && s.st_dev == file->st_dev && s.st_ino == file->st_ino;
 }
 
 /* A full pipe would make the program wait, and one that nobody reads would kill it. */
@@ -143,8 +143,8 @@ const char *report_program(void)
 /* inetd's handlers have the client's connection as their stderr: it gets no word of ours. */
 static bool stderr_is_ours(void)
 {
-    struct stat s;
-    return !fstat(2, &s) && !S_ISSOCK(s.st_mode);
+    struct stat64 s;
+    return !fstat64(2, &s) && !S_ISSOCK(s.st_mode);
 }
 
 /* "lingerclose: ", and the line of the file if it is about one */
@@ -217,8 +217,9 @@ void report_init(void)
     if (!strcmp(config.log, "stderr")) {
         log_fd = stderr_is_ours() ? 2 : -1;
     } else {
-        int fd = (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
-                                   O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+        int fd =
+            (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
+                              O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_LARGEFILE, 0644);
         log_fd = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS);
         if (fd < 0)
             report_warning("LINGERCLOSE_LOG", config.log, "a file that can be opened for writing",
@@ -226,7 +227,7 @@ void report_init(void)
         else
             bare_close(fd);
     }
-    if (log_fd < 0 || fstat(log_fd, &log_file))
+    if (log_fd < 0 || fstat64(log_fd, &log_file))
         return;
     void *p = mmap(NULL, MOST * sizeof *connections, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
