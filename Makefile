@@ -40,6 +40,7 @@ help:
 	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
 	@echo 'make debug          build/debug/liblingerclose.so, with delays and mutants for the tests'
 	@echo 'make i386 aarch64   for another architecture, with the test programs: build/i386, build/aarch64'
+	@echo 'make deb            build/lingerclose_$(VERSION)_*.deb, for this architecture; sh scripts/deb i386 for another'
 	@echo 'make clean'
 
 # What is exported, and where time_t has 32 bits glibc's names for 64-bit time as well.
@@ -183,6 +184,14 @@ install: all
 uninstall:
 	for pair in $(FILES); do rm -f '$(DESTDIR)'$${pair#*:}; done
 	rmdir '$(DESTDIR)$(LIBDIR)/lingerclose' 2>/dev/null || :
+
+.PHONY: deb
+deb:
+	sh scripts/deb
+
+# A variable, for scripts: make -s print-VERSION
+print-%:
+	@echo '$($*)'
 
 clean:
 	rm -rf build
