@@ -72,7 +72,7 @@ setup() {
     need_overlay
     need_netns
     rooted '
-        chroot "$root" dpkg -i "$1" >&2
+        chroot "$root" dpkg --no-triggers -i "$1" >&2
         chroot "$root" sh -c "lingerclose --version; lingerclose --print" >&2
         chroot "$root" dpkg -V lingerclose
         [ "$(stat -c %a "$root/run/lingerclose")" = 1777 ] || ! command -v systemd-tmpfiles
@@ -82,9 +82,9 @@ setup() {
         chroot "$root" netns exchange server await write=1000000 close -- peer port send=100 await=fin read
         echo installed
         chroot "$root" netns exchange lingerclose server await write=1000000 close -- peer port send=100 await=fin read
-        chroot "$root" dpkg -r lingerclose >&2
+        chroot "$root" dpkg --no-triggers -r lingerclose >&2
         [ -e "$root/etc/lingerclose.conf" ]
-        chroot "$root" dpkg -P lingerclose >&2
+        chroot "$root" dpkg --no-triggers -P lingerclose >&2
         cd "$upper"
         find . ! -type d ! -path "./var/lib/dpkg/*" ! -path "./var/log/*" ! -path "./var/cache/*" | sed "s/^/left /"
         find . -name "*lingerclose*" ! -path "./var/lib/dpkg/*" ! -path ".$3*" ! -type c | sed "s/^/left /"
@@ -104,15 +104,15 @@ setup() {
 @test "while /etc/ld.so.preload names the library, the package is not removed" {
     need_overlay
     rooted '
-        chroot "$root" dpkg -i "$1" >&2
+        chroot "$root" dpkg --no-triggers -i "$1" >&2
         # The control: without that line it goes.
-        chroot "$root" dpkg -r lingerclose >&2
-        chroot "$root" dpkg -i "$1" >&2
+        chroot "$root" dpkg --no-triggers -r lingerclose >&2
+        chroot "$root" dpkg --no-triggers -i "$1" >&2
         echo "/usr/\$LIB/lingerclose/liblingerclose.so" >"$root/etc/ld.so.preload"
-        ! chroot "$root" dpkg -r lingerclose
+        ! chroot "$root" dpkg --no-triggers -r lingerclose
         [ -e "$root/usr/bin/lingerclose" ]
         rm "$root/etc/ld.so.preload"
-        chroot "$root" dpkg -r lingerclose' "$deb" >"$BATS_TEST_TMPDIR/output" 2>&1
+        chroot "$root" dpkg --no-triggers -r lingerclose' "$deb" >"$BATS_TEST_TMPDIR/output" 2>&1
     cat "$BATS_TEST_TMPDIR/output"
     grep 'take that line out, then remove the package' "$BATS_TEST_TMPDIR/output"
 }
@@ -123,10 +123,10 @@ setup() {
     rooted '
         chroot "$root" dpkg --add-architecture i386
         # libc6:i386 is not here, and need not be for this.
-        chroot "$root" dpkg --force-depends -i "$1" "$2" >&2
+        chroot "$root" dpkg --no-triggers --force-depends -i "$1" "$2" >&2
         [ -e "$root/usr/lib/$3/lingerclose/liblingerclose.so" ]
         [ -e "$root/usr/lib/i386-linux-gnu/lingerclose/liblingerclose.so" ]
-        chroot "$root" dpkg -r lingerclose:i386 >&2
+        chroot "$root" dpkg --no-triggers -r lingerclose:i386 >&2
         [ ! -e "$root/usr/lib/i386-linux-gnu/lingerclose" ]
         [ -d "$root/run/lingerclose" ] || ! command -v systemd-tmpfiles
         chroot "$root" lingerclose --print' "$deb" "$deb32" "$triplet" >"$BATS_TEST_TMPDIR/output" 2>"$BATS_TEST_TMPDIR/errors" || {
@@ -139,7 +139,7 @@ setup() {
 @test "the launcher of the package refuses where its library is missing" {
     need_overlay
     run rooted '
-        chroot "$root" dpkg -i "$1" >/dev/null
+        chroot "$root" dpkg --no-triggers -i "$1" >/dev/null
         chroot "$root" lingerclose true
         rm "$root"/usr/lib/*/lingerclose/liblingerclose.so
         chroot "$root" lingerclose true || exit' "$deb"
@@ -157,7 +157,7 @@ setup() {
     make -s -C "$top" i386 >&2 3>&-
     make_base bookworm >"$BATS_TEST_TMPDIR/log" 2>&1 3>&- || { tail "$BATS_TEST_TMPDIR/log"; false; }
     lower=$base rooted '
-        chroot "$root" dpkg -i "$1" "$2" >&2
+        chroot "$root" dpkg --no-triggers -i "$1" "$2" >&2
         cp "$3/build/i386/tests/ways" "$root/usr/local/bin/ways32"
         cp "$3/build/tests/ways" "$root/usr/local/bin/ways64"
         PATH=$3/build/tests:$PATH

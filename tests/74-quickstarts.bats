@@ -24,7 +24,7 @@ lines() {
 # downloads CONF-LINE: the row that demo-peer.py prints of /file, from inetd with that line
 downloads() {
     run rooted '
-        chroot "$root" dpkg -i "$1" >&2
+        chroot "$root" dpkg --no-triggers -i "$1" >&2
         mkdir -p "$root/var/www"
         head -c 3000000 /dev/zero >"$root/var/www/file"
         echo "$2" >"$root/etc/inetd.conf"
@@ -61,7 +61,7 @@ downloads() {
             echo "$1"
             chroot "$root" netns exchange server await write=1000000 close -- peer port send=100 await=fin read
         }
-        chroot "$root" dpkg -i "$1" >&2
+        chroot "$root" dpkg --no-triggers -i "$1" >&2
         serve before
         chroot "$root" sh <"$3/preload"
         serve preloaded
