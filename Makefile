@@ -9,7 +9,7 @@ CFLAGS  = -O2 -g
 SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attributes -fPIC -fvisibility=hidden -ftls-model=initial-exec \
               -fexceptions -fno-plt -pthread -MMD -MP -DVERSION='"$(VERSION)"'
 SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
-               -Wl,--version-script=shim/lingerclose.map
+               -Wl,--version-script=build/lingerclose.map
 STATUS_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
 
@@ -40,13 +40,20 @@ help:
 	@echo 'make lint           formatter, analysers, exported names'
 	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
 	@echo 'make debug          build/debug/liblingerclose.so, with delays and mutants for the tests'
+	@echo 'make i386 aarch64   for another architecture, with the test programs: build/i386, build/aarch64'
+	@echo 'make deb            build/lingerclose_$(VERSION)_*.deb, for this architecture; sh scripts/deb i386 for another'
 	@echo 'make clean'
 
-build/liblingerclose.so: $(OBJECTS) shim/lingerclose.map
+# What is exported, and where time_t has 32 bits glibc's names for 64-bit time as well.
+MAP = sed "$$(echo __TIMESIZE | $(1) -E -P -include features.h - | sed -n 's|^ *32$$|/global:/r shim/time64.map|p')"
+build/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile | build
+	$(call MAP,$(CC)) $< >$@
+
+build/liblingerclose.so: $(OBJECTS) build/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) -ldl
 	mv $@.new $@
 
-build/debug/liblingerclose.so: $(DEBUG) shim/lingerclose.map
+build/debug/liblingerclose.so: $(DEBUG) build/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(DEBUG) -ldl
 	mv $@.new $@
 
@@ -73,6 +80,47 @@ build/lingerclose-unit: scripts/lingerclose-unit | build
 	install -m 755 $< $@
 
 -include $(wildcard build/*.d build/debug/*.d)
+
+# For another architecture, by its compiler.
+# gcc-multilib cannot be installed beside a cross compiler; where there is no i686-linux-gnu-gcc, it is asked.
+# (psabi: gcc notes at every struct with a 64-bit atomic that gcc 10 had aligned it otherwise.)
+ARCHES     = i386 aarch64
+.PHONY: $(ARCHES)
+CC_i386    = $(if $(shell command -v i686-linux-gnu-gcc),i686-linux-gnu-gcc,gcc -m32) -Wno-psabi
+CC_aarch64 = aarch64-linux-gnu-gcc
+
+define architecture
+$(1): build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so $(PROGRAMS:build/%=build/$(1)/%)
+
+build/$(1)/%.o: shim/% Makefile
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(SHIM_CFLAGS) $$(CFLAGS) -c -o $$@ $$<
+
+build/$(1)/debug/%.o: shim/% Makefile
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $$(CFLAGS) -c -o $$@ $$<
+
+build/$(1)/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile
+	@mkdir -p $$(@D)
+	$$(call MAP,$$(CC_$(1))) $$< >$$@
+
+build/$(1)/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/%.o)
+build/$(1)/debug/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/debug/%.o)
+build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so: build/$(1)/lingerclose.map
+	$$(CC_$(1)) $$(CFLAGS) $$(subst =build/,=build/$(1)/,$$(SHIM_LDFLAGS)) -o $$@.new $$(filter %.o,$$^) -ldl
+	mv $$@.new $$@
+
+build/$(1)/tests/%.so: tests/%.preload.c
+	@mkdir -p $$(@D)/bench
+	$$(CC_$(1)) $$(TEST_CFLAGS) -fPIC -shared -o $$@ $$< -ldl
+
+build/$(1)/tests/%: tests/%.c $(wildcard tests/*.h)
+	@mkdir -p $$(@D)/bench
+	$$(CC_$(1)) $$(TEST_CFLAGS) -o $$@ $$<
+
+-include $(wildcard build/$(1)/*.d build/$(1)/debug/*.d)
+endef
+$(foreach arch,$(ARCHES),$(eval $(call architecture,$(arch))))
 
 test-programs: $(PROGRAMS)
 
@@ -146,6 +194,14 @@ install: all
 uninstall:
 	for pair in $(FILES); do rm -f '$(DESTDIR)'$${pair#*:}; done
 	rmdir '$(DESTDIR)$(LIBDIR)/lingerclose' 2>/dev/null || :
+
+.PHONY: deb
+deb:
+	sh scripts/deb
+
+# A variable, for scripts: make -s print-VERSION
+print-%:
+	@echo '$($*)'
 
 clean:
 	rm -rf build

@@ -165,6 +165,17 @@ struct slot *family_find(enum promise kind, uint64_t tag, bool mine)
     return NULL;
 }
 
+/* Is a thread of ours in posix_spawn, system or popen? (In popen until pclose.) */
+bool family_spawning(void)
+{
+    uint32_t top = family ? atomic_load(&family->top) : 0;
+    for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
+        if (kind_of(atomic_load(&s->state)) == SPAWNED && atomic_load(&s->maker) == family_me &&
+            atomic_load(&s->pending) & PARENT)
+            return true;
+    return false;
+}
+
 /* Our own newborn child certainly holds what we had before it; unless another thread has not forked it yet, or the
    connection came while it did. Of somebody else's child we do not know. In a moment all these will have settled. */
 static enum slots_say newborn_says(const struct slot *s, uint32_t event, const struct question *q)

@@ -51,6 +51,7 @@ uint32_t family_generation(void) HIDDEN;
 struct slot *family_take(enum promise, uint32_t event, uint32_t pending, uint64_t tag) HIDDEN;
 void family_free(struct slot *) HIDDEN;
 void family_done(struct slot *, uint32_t event, uint32_t who) HIDDEN;
+bool family_spawning(void) HIDDEN;
 struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;
 enum slots_say family_ask(const struct question *) HIDDEN;
 void family_mark_taken(void) HIDDEN;

@@ -92,6 +92,14 @@ uint32_t holders_birth(void)
     return atomic_load(&shares);
 }
 
+/* A connection has come, and its entry is written. A child that is being spawned may inherit it, and it will look for our
+   lock when it ends; those whose spawning began before have looked at our entries, or will see ours. */
+void holders_came(int fd)
+{
+    if (family_spawning())
+        holders_register(fd);
+}
+
 bool holders_shared(int fd)
 {
     struct descriptor *d = descriptor(fd);

@@ -166,3 +166,7 @@ EXPORT int prctl(int option, ...)
         sandboxed();
     return next.prctl(option, a[0], a[1], a[2], a[3]);
 }
+
+#if __TIMESIZE == 32 /* glibc's name for it with _TIME_BITS=64 */
+EXPORT int __prctl_time64(int, ...) __attribute__((alias("prctl")));
+#endif

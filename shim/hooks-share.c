@@ -344,6 +344,27 @@ EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned int count, int flags, st
     return got;
 }
 
+#if __TIMESIZE == 32 /* the same with _TIME_BITS=64, where glibc's own differ: in what control messages tell of time */
+EXPORT ssize_t __recvmsg64(int fd, struct msghdr *m, int flags)
+{
+    ssize_t n = next.recvmsg64(fd, m, flags);
+    if (n >= 0)
+        passes(m, flags & MSG_PEEK ? peeked : received);
+    return n;
+}
+
+EXPORT int __recvmmsg64(int fd, struct mmsghdr *m, unsigned int count, int flags, void *timeout)
+{
+    int got = next.recvmmsg64(fd, m, count, flags, timeout);
+    for (int i = 0; i < got; i++)
+        passes(&m[i].msg_hdr, flags & MSG_PEEK ? peeked : received);
+    return got;
+}
+
+EXPORT ssize_t __sendmsg64(int, const struct msghdr *, int) __attribute__((alias("sendmsg")));
+EXPORT int __sendmmsg64(int, struct mmsghdr *, unsigned int, int) __attribute__((alias("sendmmsg")));
+#endif
+
 /* The other names under which glibc exports them; __vfork is in bare.S. */
 EXPORT pid_t __fork(void) __attribute__((alias("fork")));
 EXPORT int __clone(int (*)(void *), void *, int, void *, ...) __attribute__((alias("clone")));

@@ -6,11 +6,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdarg.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -47,6 +49,23 @@ static long takes(long number, const long a[6])
     return fd;
 }
 
+#ifdef SYS_socketcall
+/* socketcall(2): the call's own number is the first argument, and where its arguments are is the second. */
+static const struct {
+    int number, arguments;
+} socketcalls[] = {
+    [SYS_SOCKET] = {SYS_socket, 3},         [SYS_CONNECT] = {SYS_connect, 3}, [SYS_ACCEPT] = {SYS_accept4, 3},
+    [SYS_SHUTDOWN] = {SYS_shutdown, 2},     [SYS_SENDMSG] = {SYS_sendmsg, 3}, [SYS_RECVMSG] = {SYS_recvmsg, 3},
+    [SYS_SETSOCKOPT] = {SYS_setsockopt, 5}, [SYS_ACCEPT4] = {SYS_accept4, 4}, [SYS_RECVMMSG] = {SYS_recvmmsg, 5},
+    [SYS_SENDMMSG] = {SYS_sendmmsg, 4},
+};
+
+static bool socketcall_known(const long a[6])
+{
+    return a[0] > 0 && a[0] < (long)(sizeof socketcalls / sizeof *socketcalls) && socketcalls[a[0]].number && a[1];
+}
+#endif
+
 static long known(long number, const long a[6], int state)
 {
     switch (number) {
@@ -56,8 +75,10 @@ static long known(long number, const long a[6], int state)
         return socket((int)a[0], (int)a[1], (int)a[2]);
     case SYS_accept4:
         return accept4((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2], (int)a[3]);
+#ifdef SYS_accept
     case SYS_accept:
         return accept((int)a[0], (struct sockaddr *)a[1], (socklen_t *)a[2]);
+#endif
     case SYS_connect:
         return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
     case SYS_setsockopt:
@@ -71,7 +92,12 @@ static long known(long number, const long a[6], int state)
     case SYS_dup3:
         return dup3((int)a[0], (int)a[1], (int)a[2]);
     case SYS_fcntl:
-        return fcntl((int)a[0], (int)a[1], a[2]);
+#ifdef SYS_fcntl64
+    case SYS_fcntl64:
+#endif
+        if (a[1] == F_DUPFD || a[1] == F_DUPFD_CLOEXEC) /* fcntl(2) and fcntl(3) differ in the rest, on 32 bit */
+            return fcntl((int)a[0], (int)a[1], a[2]);
+        break;
     case SYS_epoll_create1:
         return epoll_create1((int)a[0]);
     case SYS_epoll_ctl:
@@ -110,6 +136,19 @@ static long known(long number, const long a[6], int state)
         _exit((int)a[0]);
     case SYS_prctl:
         return prctl((int)a[0], a[1], a[2], a[3], a[4]);
+#ifdef SYS_recvmmsg_time64
+    case SYS_recvmmsg_time64:
+        return __recvmmsg64((int)a[0], (struct mmsghdr *)a[1], (unsigned)a[2], (int)a[3], (void *)a[4]);
+#endif
+#ifdef SYS_socketcall
+    case SYS_socketcall:
+        if (socketcall_known(a)) {
+            long b[6] = {0};
+            memcpy(b, (const long *)a[1], (size_t)socketcalls[a[0]].arguments * sizeof *b);
+            return known(socketcalls[a[0]].number, b, state);
+        }
+        break;
+#endif
     case SYS_seccomp:
         if (a[0] == SECCOMP_SET_MODE_STRICT || (a[0] == SECCOMP_SET_MODE_FILTER && a[2])) /* else a probe */
             sandboxed();

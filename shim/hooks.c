@@ -52,6 +52,7 @@ static void came(int fd, unsigned role)
         return;
     int saved = errno;
     descriptor_note(fd, role, holders_birth());
+    holders_came(fd);
     descriptor_make_room(fd);
     errno = saved;
 }
@@ -213,3 +214,7 @@ EXPORT int __close(int) __attribute__((alias("close")));
 EXPORT int __connect(int, const struct sockaddr *, socklen_t) __attribute__((alias("connect")));
 EXPORT int __dup2(int, int) __attribute__((alias("dup2")));
 EXPORT int __fcntl(int, int, ...) __attribute__((alias("fcntl")));
+#if __TIMESIZE == 32 /* with _TIME_BITS=64 */
+EXPORT int __fcntl_time64(int, int, ...) __attribute__((alias("fcntl64")));
+EXPORT int __setsockopt64(int, int, int, const void *, socklen_t) __attribute__((alias("setsockopt")));
+#endif

@@ -27,6 +27,9 @@
 
 struct epoll_event;
 struct mmsghdr;
+#if __TIMESIZE == 32 /* time_t has 32 bits but with _TIME_BITS=64: glibc exports this, and declares it nowhere */
+int __recvmmsg64(int, struct mmsghdr *, unsigned, int, void *);
+#endif
 
 /* next.c: the definitions that we stand in front of; before the constructor the bare system calls */
 struct next {
@@ -49,6 +52,10 @@ struct next {
     ssize_t (*recvmsg)(int, struct msghdr *, int);
     int (*sendmmsg)(int, struct mmsghdr *, unsigned, int);
     int (*recvmmsg)(int, struct mmsghdr *, unsigned, int, struct timespec *);
+#if __TIMESIZE == 32
+    ssize_t (*recvmsg64)(int, struct msghdr *, int);
+    int (*recvmmsg64)(int, struct mmsghdr *, unsigned, int, void *);
+#endif
     long (*syscall)(long, ...);
     int (*execve)(const char *, char *const[], char *const[]);
     int (*execveat)(int, const char *, char *const[], char *const[], int);
@@ -200,6 +207,7 @@ bool owned(void) HIDDEN;
 /* holders.c: who else holds this connection? */
 void holders_init(void) HIDDEN;
 uint32_t holders_birth(void) HIDDEN;
+void holders_came(int fd) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
 void holders_deaf(int fd) HIDDEN;

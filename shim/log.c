@@ -19,7 +19,7 @@
 
 static enum { STREAM, SYSLOG, JOURNAL } target;
 static int log_fd = -1;
-static struct stat log_file;
+static struct stat64 log_file;
 static _Atomic uint64_t dropped; /* lines since the last one that got through */
 
 static const struct sockaddr_un daemons[] = {
@@ -29,10 +29,10 @@ static const struct sockaddr_un daemons[] = {
 
 /* Is it still the file, or the socket, that it was? The program may have closed it, or have put its own under the
    number. */
-static bool same_file(int fd, const struct stat *file)
+static bool same_file(int fd, const struct stat64 *file)
 {
-    struct stat s;
-    return !fstat(fd, &s) && s.st_dev == file->st_dev && s.st_ino == file->st_ino;
+    struct stat64 s; /* on 32 bit fstat(2) fails of a file that has grown beyond 2 GB */
+    return !fstat64(fd, &s) && s.st_dev == file->st_dev && s.st_ino == file->st_ino;
 }
 
 /* A full pipe would make the program wait; one that nobody reads, and a file at its limit (RLIMIT_FSIZE), would kill it.
@@ -62,8 +62,8 @@ bool log_write(int fd, const char *text, size_t length)
 /* inetd's handlers have the client's connection as their stderr: it gets no word of ours. */
 bool log_stderr_is_ours(void)
 {
-    struct stat s;
-    return !fstat(2, &s) && !S_ISSOCK(s.st_mode);
+    struct stat64 s;
+    return !fstat64(2, &s) && !S_ISSOCK(s.st_mode);
 }
 
 static bool reach(int fd) { return bare_syscall(SYS_connect, fd, &daemons[target], sizeof daemons[target]) == 0; }
@@ -85,7 +85,7 @@ static int open_target(void)
         return open_socket();
     }
     return (int)bare_syscall(SYS_openat, AT_FDCWD, config.log,
-                             O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0644);
+                             O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_LARGEFILE, 0644);
 }
 
 /* The constructor's. All but stderr get a number out of the program's way. true: there is a log. */
@@ -105,7 +105,7 @@ bool log_init(void)
         else
             bare_close(fd);
     }
-    return log_fd >= 0 && !fstat(log_fd, &log_file);
+    return log_fd >= 0 && !fstat64(log_fd, &log_file);
 }
 
 /* The daemon may have been started anew, under a socket of its own. */

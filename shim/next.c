@@ -69,7 +69,11 @@ static int bare_fcntl(int fd, int command, ...)
     va_start(ap, command);
     long argument = va_arg(ap, long);
     va_end(ap);
+#ifdef SYS_fcntl64 /* has the commands of both */
+    return (int)bare_syscall(SYS_fcntl64, fd, command, argument);
+#else
     return (int)bare_syscall(SYS_fcntl, fd, command, argument);
+#endif
 }
 
 static int bare_epoll_create1(int flags) { return (int)bare_syscall(SYS_epoll_create1, flags); }
@@ -97,6 +101,13 @@ static int bare_recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struc
 {
     return (int)bare_syscall(SYS_recvmmsg, fd, m, n, flags, t);
 }
+
+#if __TIMESIZE == 32
+static int bare_recvmmsg64(int fd, struct mmsghdr *m, unsigned n, int flags, void *t)
+{
+    return (int)bare_syscall(SYS_recvmmsg_time64, fd, m, n, flags, t);
+}
+#endif
 
 static int bare_execve(const char *path, char *const argv[], char *const envp[])
 {
@@ -137,6 +148,10 @@ struct next next = {
     .recvmsg = bare_recvmsg,
     .sendmmsg = bare_sendmmsg,
     .recvmmsg = bare_recvmmsg,
+#if __TIMESIZE == 32
+    .recvmsg64 = bare_recvmsg,
+    .recvmmsg64 = bare_recvmmsg64,
+#endif
     .syscall = bare_syscall,
     .execve = bare_execve,
     .execveat = bare_execveat,
@@ -174,6 +189,10 @@ void next_bind(void)
     find("recvmsg", &next.recvmsg);
     find("sendmmsg", &next.sendmmsg);
     find("recvmmsg", &next.recvmmsg);
+#if __TIMESIZE == 32
+    find("__recvmsg64", &next.recvmsg64);
+    find("__recvmmsg64", &next.recvmmsg64);
+#endif
     find("syscall", &next.syscall);
     find("execve", &next.execve);
     find("execveat", &next.execveat);

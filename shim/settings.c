@@ -46,15 +46,15 @@ static const char *digits(char *end, unsigned n, unsigned base)
    does "/". Not for a setuid program: who may be root there is the question. */
 static bool of_root(uid_t owner)
 {
-    struct stat root;
-    return owner == 0 || (!getauxval(AT_SECURE) && !stat("/", &root) && root.st_uid == owner);
+    struct stat64 root;
+    return owner == 0 || (!getauxval(AT_SECURE) && !stat64("/", &root) && root.st_uid == owner);
 }
 
 static bool trusted(int fd)
 {
-    struct stat s;
+    struct stat64 s; /* on 32 bit fstat(2) fails where an inode number has more */
     char number[16], *end = number + sizeof number;
-    if (fstat(fd, &s) || !S_ISREG(s.st_mode))
+    if (fstat64(fd, &s) || !S_ISREG(s.st_mode))
         report_file("it is no regular file", "");
     else if (!of_root(s.st_uid))
         report_file("its owner is ", digits(end, s.st_uid, 10));

@@ -24,7 +24,7 @@
 
 static char directory[STATS_PATH_MOST + 1]; /* programs overwrite their environment: setproctitle(3) */
 static struct stats *page;                  /* always at the same place, whosever it is */
-static struct stat page_file;
+static struct stat64 page_file;
 static char page_path[STATS_PATH_MOST + 32];
 static _Atomic int whose;
 enum { NOBODYS, OWN, INHERITED, MAKING, PARENTS };
@@ -40,8 +40,8 @@ static int64_t clock_ns(clockid_t clock)
 
 static uint64_t pid_namespace(void)
 {
-    struct stat s;
-    return stat("/proc/self/ns/pid", &s) ? 0 : s.st_ino;
+    struct stat64 s;
+    return stat64("/proc/self/ns/pid", &s) ? 0 : s.st_ino;
 }
 
 /* Real, effective and saved: one and the same. */
@@ -70,7 +70,7 @@ static void close_file(int fd)
 }
 
 /* at: what to map it over, or NULL. What is written has its blocks: an addition to the map cannot lack one (SIGBUS). */
-static struct stats *make_page(const char *path, const struct stats *first, void *at, struct stat *file)
+static struct stats *make_page(const char *path, const struct stats *first, void *at, struct stat64 *file)
 {
     struct rlimit limit;
     if (!one_user() || (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur < sizeof *first)) /* SIGXFSZ */
@@ -79,7 +79,7 @@ static struct stats *make_page(const char *path, const struct stats *first, void
     void *map = MAP_FAILED;
     if (fd < 0)
         return NULL;
-    if (bare_syscall(SYS_write, fd, first, sizeof *first) == sizeof *first && !fstat(fd, file))
+    if (bare_syscall(SYS_write, fd, first, sizeof *first) == sizeof *first && !fstat64(fd, file))
         map = mmap(at, sizeof *first, PROT_READ | PROT_WRITE, MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
     if (map == MAP_FAILED)
         unlink(path);
@@ -90,12 +90,12 @@ static struct stats *make_page(const char *path, const struct stats *first, void
 /* A page that is there already, and our own user's. */
 static struct stats *map_page(const char *path)
 {
-    struct stat s;
+    struct stat64 s;
     int fd = one_user() ? open_file(path, O_RDWR) : -1;
     void *map = MAP_FAILED;
     if (fd < 0)
         return NULL;
-    if (!fstat(fd, &s) && S_ISREG(s.st_mode) && s.st_uid == geteuid() && s.st_size == sizeof(struct stats))
+    if (!fstat64(fd, &s) && S_ISREG(s.st_mode) && s.st_uid == geteuid() && s.st_size == sizeof(struct stats))
         map = mmap(NULL, sizeof(struct stats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close_file(fd);
     if (map == MAP_FAILED)
@@ -146,7 +146,7 @@ static struct stats *sum_page(const struct stats *over)
 {
     struct line path = {0};
     struct stats first;
-    struct stat file;
+    struct stat64 file;
     put_path(&path, "ended.", geteuid());
     put(&path, ".");
     for (const char *s = over->program; *s && s < over->program + sizeof over->program - 1; s++)
@@ -277,9 +277,9 @@ void stats_dropped(void)
 /* The process ends in good order. The path may lead elsewhere by now (chroot). */
 void stats_end(void)
 {
-    struct stat s;
+    struct stat64 s;
     int own = OWN;
-    if (page && owned() && atomic_compare_exchange_strong(&whose, &own, PARENTS) && !lstat(page_path, &s) &&
+    if (page && owned() && atomic_compare_exchange_strong(&whose, &own, PARENTS) && !lstat64(page_path, &s) &&
         s.st_dev == page_file.st_dev && s.st_ino == page_file.st_ino)
         sum_up(page_path, page);
 }

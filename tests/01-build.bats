@@ -5,7 +5,7 @@ load helper
 
 @test "the exported names are exactly those of the map" {
     # Names end in a semicolon; a comment or a keyword does not.
-    map=$(tr '\n' ' ' <"$top/shim/lingerclose.map" | sed 's|/\*[^*]*\*/||g; s/.*global://; s/local:.*//' |
+    map=$(tr '\n' ' ' <"$build/lingerclose.map" | sed 's|/\*[^*]*\*/||g; s/.*global://; s/local:.*//' |
         tr -s ' \t;' '\n' | grep . | sort)
     exported=$(nm -D --defined-only "$lib" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort)
     diff <(echo "$map") <(echo "$exported")

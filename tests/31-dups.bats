@@ -171,3 +171,11 @@ closes() {
     loaded_shimmed --junk 0 200 5 20000 -- "$bin/forks" taken
     all_complete 200
 }
+
+@test "a connection that comes while system() is about to make its child is not ended by that child" {
+    # The control: without the shim between, but with what stands behind it.
+    preload=$bin/amid.so shimmed amid -- peer port send=100 await=fin read
+    cut 600000
+    preload=$lib:$bin/amid.so shimmed amid -- peer port send=100 await=fin read
+    whole 600000
+}

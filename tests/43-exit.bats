@@ -162,6 +162,15 @@ server: exit=5" ]
     no_resets
 }
 
+@test "a bound that is over before all of 2,000 connections have had their turn: unread input resets none of them" {
+    export LINGERCLOSE_EXIT=1ms
+    plain hosts 2000 -- guests port 2000 1000 silent
+    [ "$(value reset)" = 2000 ]
+    shimmed hosts 2000 -- guests port 2000 1000 silent
+    [ "$(value whole)" = 2000 ]
+    no_aborts
+}
+
 @test "peers that drip cannot put off the end of a process" {
     export LINGERCLOSE_EXIT=500ms LINGERCLOSE_IDLE=200ms
     plain hosts 10 -- guests port 10 1000 drip

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
     connection = (int)syscall(SYS_accept4, fd, NULL, NULL, SOCK_CLOEXEC);
     if (connection < 0)
         err(1, "accept4");
-    syscall(SYS_poll, &(struct pollfd){connection, POLLIN, 0}, 1L, -1);
+    syscall(SYS_ppoll, &(struct pollfd){connection, POLLIN, 0}, 1L, NULL, NULL, 0);
     if (argc > 1 && !strcmp(argv[1], "two")) {
         int copy = (int)syscall(SYS_dup, connection);
         send_it(connection, 0, REPLY / 2);

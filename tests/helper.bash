@@ -13,9 +13,12 @@
 # "port" among the client's arguments is replaced by the server's port.
 
 top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
-bin=$top/build/tests
-lib=$top/build/liblingerclose.so
-debug_lib=$top/build/debug/liblingerclose.so
+# TEST_BUILD: the same tests of what was built for another architecture; TEST_LIB: the preload then, which
+# has $LIB in it where both have a part (tests/70-i386.bats)
+build=${TEST_BUILD:-$top/build}
+bin=$build/tests
+lib=${TEST_LIB:-$build/liblingerclose.so}
+debug_lib=$build/debug/liblingerclose.so
 export top bin lib debug_lib
 
 # No test may depend on how the suite itself was started.

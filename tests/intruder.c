@@ -21,6 +21,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#ifndef SYS_dup2 /* aarch64 */
+#define SYS_dup2 SYS_dup3
+#endif
+
 enum { LIMIT = 256 };
 
 static bool known[LIMIT];

@@ -17,6 +17,10 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#ifndef SYS_poll /* aarch64 */
+#define SYS_poll SYS_ppoll
+#endif
+
 enum { REPLY = 600000 };
 
 #define ALLOW(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
