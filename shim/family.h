@@ -60,4 +60,30 @@ void family_free_execing(pid_t) HIDDEN;
 void family_refuse(void) HIDDEN;
 bool family_refused(uint32_t born) HIDDEN;
 
+/* holders.c, sharing.c and passing.c for each other */
+
+/* Bytes far from anything: if a number should ever be a file's in the blink between our look and our lock, the program's
+   own record locks are not there. GIVER says that its owner has spawned a child and may soon let go. The other two are
+   marks, locks of the open file description itself, which all holders share and which nobody's close takes away: a
+   program that shares no memory with the sender has got the connection; and it was passed more than once. */
+enum { HOLDER = 0x6c696e67, GIVER, RECEIVED, PASSED_ON };
+
+/* Of what this process has open: the connections that stay open across exec. */
+struct kept {
+    uint64_t cookies[64];
+    int count;
+};
+
+extern _Atomic uint32_t holders_shares
+    HIDDEN; /* the last event by which this process may have given away what it held */
+extern _Atomic int64_t holders_waited HIDDEN; /* for givers, in all: ns */
+void holders_refuse(void) HIDDEN;
+bool holders_lock(int fd, short type, int byte) HIDDEN;
+void holders_mark(int fd, int byte) HIDDEN;
+uint64_t holders_cookie(int fd) HIDDEN;
+void holders_put_on_all(enum set, int fd) HIDDEN;
+void holders_register_since(uint32_t event) HIDDEN;
+void holders_vfork_over(void) HIDDEN;
+void holders_each_open(void (*found)(int fd, struct kept *), struct kept *) HIDDEN;
+
 #endif

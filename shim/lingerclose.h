@@ -204,7 +204,7 @@ void owner_begin(void) HIDDEN;
 void owner_shares_memory(void) HIDDEN;
 bool owned(void) HIDDEN;
 
-/* holders.c: who else holds this connection? */
+/* holders.c, sharing.c (fork, exec, spawning), passing.c (SCM_RIGHTS): who else holds this connection? */
 void holders_init(void) HIDDEN;
 uint32_t holders_birth(void) HIDDEN;
 void holders_came(int fd) HIDDEN;

@@ -1,0 +1,108 @@
+/*
+ * Connections that come from elsewhere or go there: SCM_RIGHTS, pidfd_getfd, what a program finds open when it begins; and
+ * a sandbox, after which we can tell nobody.
+ */
+#include "family.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+/* Before sendmsg: until a receiver of our family has locked it, it is somebody's. */
+void holders_pass(int fd)
+{
+    if (!set_has(KNOWN, fd) || !owned())
+        return;
+    if (holders_shared(fd))
+        holders_mark(fd, PASSED_ON);
+    holders_put_on_all(SHARED, fd);
+    if (!family_init())
+        holders_refuse();
+    if (holders_register(fd))
+        family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
+}
+
+void holders_not_passed(int fd)
+{
+    if (set_has(SHARED, fd) && owned())
+        family_free(family_find(INFLIGHT, atomic_load(&descriptor(fd)->cookie), true));
+}
+
+static void found_held_elsewhere(int fd)
+{
+    descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&holders_shares));
+    verdict_linger_set(); /* by somebody else, perhaps */
+    set_put(SHARED, fd);
+    set_put(DUPED, fd);
+    holders_register(fd);
+}
+
+static uint64_t known_cookie(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    uint64_t none = 0;
+    if (atomic_load(&d->cookie) == 0)
+        atomic_compare_exchange_strong(&d->cookie, &none, holders_cookie(fd));
+    return atomic_load(&d->cookie);
+}
+
+/* After recvmsg (a peeked message is still in flight). Our own copies of it are dups now. */
+void holders_receive(int fd, bool peeked)
+{
+    if (!descriptor(fd) || !owned() || !verdict_socket(fd))
+        return;
+    found_held_elsewhere(fd);
+    uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
+    for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
+        if (known_cookie(other) == cookie)
+            set_put(DUPED, other);
+    struct slot *slot = family_find(INFLIGHT, cookie, false);
+    if (!peeked && !slot)
+        holders_mark(fd, RECEIVED);
+    if (!peeked)
+        family_free(slot);
+}
+
+/* Closed, and not by way of lingering. What was passed, and nobody of the family can have but by receiving it: nobody will
+   ask for the promise any more. */
+void holders_gone(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    struct slot *slot;
+    if (d && set_has(SHARED, fd) && atomic_load(&d->born) == atomic_load(&holders_shares))
+        while ((slot = family_find(INFLIGHT, atomic_load(&d->cookie), true)))
+            family_free(slot);
+}
+
+/* pidfd_getfd: taken from a process that was not asked. From now on no process of the family trusts its own memory of
+   having shared nothing. One that is not of the family cannot know. */
+void holders_take(int fd)
+{
+    int saved = errno;
+    holders_receive(fd, true);
+    family_mark_taken();
+    errno = saved;
+}
+
+/* Soon we may neither lock nor look. Locks stay until we close; but closing one of several descriptors drops them, and
+   nobody could take them again: those are somebody's for good. */
+void holders_sandboxed(void)
+{
+    for (int fd = -1; (fd = set_next(SHARED, fd)) >= 0;)
+        holders_mark(fd, PASSED_ON); /* we will not see it passed */
+    for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
+        if (family_init() && holders_register(fd))
+            family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
+}
+
+static void inherited(int fd, struct kept *unused)
+{
+    (void)unused;
+    found_held_elsewhere(fd);
+}
+
+/* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */
+void holders_init(void)
+{
+    owner_begin();
+    holders_each_open(inherited, NULL);
+}
