@@ -318,8 +318,8 @@ stop() {
 
 # tidy NAME START SESSION [SIGNAL]
 #
-# Ten sessions more leave no more processes and descriptors behind than the first does, nor zombies if there are none
-# without the shim, and SIGTERM (or SIGNAL) ends the program as soon as without the shim.
+# Ten sessions more leave no more processes and descriptors behind than the first does, and SIGTERM (or SIGNAL) ends the
+# program as soon as without the shim. (Zombies are shown only: the place's first process reaps none, socat and ncat late.)
 tidy() {
     local i j first
     for i in plain shim; do
@@ -332,13 +332,10 @@ tidy() {
         steady_census "${first% *}"
         echo "$1, $i: $first after one session; $output after eleven"
         [ "${output% *}" = "${first% *}" ] || complain "something is left behind"
-        printf -v "zombies_$i" %s "$(value zombies)"
         stop "${4:-TERM}"
         echo "$1, $i: ended in $stop_ms ms"
         printf -v "stop_$i" %s "$stop_ms"
     done
-    # shellcheck disable=SC2154
-    [ "$zombies_plain" -gt 0 ] || [ "$zombies_shim" = 0 ] || complain "zombies are left behind"
     # shellcheck disable=SC2154
     [ "$stop_shim" -le $((stop_plain + 300)) ] || complain "it took $stop_shim ms to end, and $stop_plain without the shim"
 }
