@@ -32,21 +32,15 @@ bool holders_lock(int fd, short type, int byte)
     return bare_syscall(SYS_fcntl, fd, F_SETLK, &l) == 0;
 }
 
+#ifndef SYS_fcntl64 /* 64 bit: one call has all commands. On 32 bit fcntl refuses those of F_OFD_ (fs/fcntl.c). */
+#define SYS_fcntl64 SYS_fcntl
+#endif
+
 void holders_mark(int fd, int byte)
 {
-    struct flock l = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (bare_syscall(SYS_fcntl, fd, F_OFD_SETLK, &l) && errno != EBADF)
+    struct flock64 l = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (bare_syscall(SYS_fcntl64, fd, F_OFD_SETLK, &l) && errno != EBADF)
         holders_refuse();
-}
-
-static bool locked_by_other(int fd, int byte)
-{
-    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (bare_syscall(SYS_fcntl, fd, F_GETLK, &l) == 0)
-        return l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
-    if (errno != EBADF)             /* closed meanwhile */
-        holders_refuse();
-    return true;
 }
 
 /* socket(7), SO_COOKIE: unique for the life of the system; 0: no socket */
