@@ -49,9 +49,9 @@ log_in() { inside python3 "$BATS_TEST_DIRNAME/ftp-client" 2121 login; }
 goodbye='USER anonymous\r\nPASS a@b\r\nSTAT many\r\nQUIT\r\n'
 quiet_quit=(text="$goodbye" read)
 early_quit=(rcvbuf=65536 text="$goodbye" send=32000 await=fin slow=32768:1)
-# 5,000 answers before it.
-printf -v refused '%.0sNOOP\r\n' {1..5000}
-failure="${refused}USER tester\r\nPASS wrong\r\n"
+# 2,000 answers before it.
+printf -v features '%.0sFEAT\r\n' {1..2000}
+failure="${features}USER tester\r\nPASS wrong\r\n"
 quiet_failure=(text="$failure" read)
 early_failure=(rcvbuf=65536 text="$failure" send=32000 await=fin slow=32768:1)
 
@@ -82,9 +82,9 @@ early_data() {
     early "vsftpd" "long answer and QUIT, 32 KB behind" start_vsftpd 2121 quiet_quit[@] early_quit[@]
 }
 
-@test "vsftpd: 5,000 answers and one to a wrong password, with 32 KB behind them, arrive whole" {
+@test "vsftpd: 2,000 answers and one to a wrong password, with 32 KB behind them, arrive whole" {
     need_program vsftpd vsftpd
-    early "vsftpd" "5,000 answers, wrong password, 32 KB behind" start_vsftpd 2121 quiet_failure[@] early_failure[@]
+    early "vsftpd" "2,000 answers, wrong password, 32 KB behind" start_vsftpd 2121 quiet_failure[@] early_failure[@]
 }
 
 @test "vsftpd: nothing is left behind" {
