@@ -76,15 +76,24 @@ ends_in() {
     echo $(($(date +%s%3N) - began))
 }
 
+# The best of three, since a busy machine is no delay of ours.
+quiet_end() {
+    for _ in 1 2 3; do
+        phase "$phase"
+        start_model
+        ask 8080 any "${get_early[@]}" >&2
+        becomes "" unsettled
+        ends_in "$1" "$2"
+        leave
+    done | sort -n | head -n 1
+}
+
 ends_in_time() {
     local i
     model=$2
     for i in plain shim; do
-        phase "$i"
-        start_model
-        ask 8080 any "${get_early[@]}"
-        becomes "" unsettled
-        printf -v "quiet_$i" %s "$(ends_in "$1" "$3")"
+        phase=$i
+        printf -v "quiet_$i" %s "$(quiet_end "$1" "$3")"
         phase "$i"
         start_model
         mkfifo "$work/silence.$i"
