@@ -43,6 +43,16 @@ void holders_mark(int fd, int byte)
         holders_refuse();
 }
 
+static bool locked_by_other(int fd, int byte)
+{
+    struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
+    if (bare_syscall(SYS_fcntl, fd, F_GETLK, &l) == 0)
+        return l.l_type != F_UNLCK; /* l_pid is 0 across PID namespaces */
+    if (errno != EBADF)             /* closed meanwhile */
+        holders_refuse();
+    return true;
+}
+
 /* socket(7), SO_COOKIE: unique for the life of the system; 0: no socket */
 uint64_t holders_cookie(int fd)
 {
