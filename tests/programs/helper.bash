@@ -116,8 +116,9 @@ daemon() {
 
 ask() {
     run inside timeout 60 "${client[@]}" "$@" </dev/null
-    local words="${*//[$'\r\n']/ }"
-    echo "$phase: ${client[0]##*/} ${words:0:200}: $output"
+    local words="$*"
+    words=${words:0:200}
+    echo "$phase: ${client[0]##*/} ${words//[$'\r\n']/ }: $output"
     [ "$status" -eq 0 ]
 }
 
