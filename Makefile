@@ -155,10 +155,11 @@ demo: all
 	sh scripts/demo
 
 bench: all test-programs
-	sh tests/bench/close.sh
-	sh tests/bench/fork.sh
-	sh tests/bench/lingering.sh
-	sh tests/bench/programs.sh
+	mkdir -p build/bench
+	sh tests/bench/close.sh | tee build/bench/close
+	sh tests/bench/fork.sh | tee build/bench/fork
+	sh tests/bench/lingering.sh | tee build/bench/lingering
+	sh tests/bench/programs.sh | tee build/bench/throughput
 
 readme: all test-programs
 	sh scripts/readme

@@ -62,22 +62,25 @@ uint64_t holders_cookie(int fd)
 }
 
 /*
- * The birth of a connection is the last sharing before a hook saw it, not before the kernel made it: a child forked in
- * between by another thread has it, but nothing in that child can know of it.
+ * A connection has come, and is in the table. Its birth is the last sharing before that, not before the kernel made it: a
+ * child forked in between by another thread has it, but nothing in that child can know of it. So the birth is read last: a
+ * child that was forked before the entry was there must not be taken for one that will settle, or both sides close plainly
+ * (1 connection in 30,000, with a thread that forks all the time).
+ *
+ * A child that is being spawned may inherit it, and will look for our lock when it ends; those whose spawning began before
+ * have looked at our entries, or will see ours.
  */
-uint32_t holders_birth(void)
-{
-    holders_vfork_over();
-    return atomic_load(&holders_shares);
-}
-
-/* A connection has come, and its entry is written. A child that is being spawned may inherit it, and it will look for our
-   lock when it ends; those whose spawning began before have looked at our entries, or will see ours. */
 void holders_came(int fd)
 {
+    struct descriptor *d = descriptor(fd);
+    holders_vfork_over();
+    if (d)
+        atomic_store(&d->born, atomic_load(&holders_shares));
     if (family_spawning())
         holders_register(fd);
 }
+
+bool holders_shared_before(void) { return atomic_load(&holders_shares); }
 
 bool holders_shared(int fd)
 {
@@ -185,7 +188,8 @@ static bool received(int fd, const struct question *q)
 }
 
 /* Slots first, the lock then, and again whether there is a new promise: a child that locks and frees its slot between our
-   two readings, or a process that drops its lock for a moment, is missed by any one of them alone. */
+   two readings, or a process that drops its lock for a moment, is missed by any one of them alone. Nor is a lock that we see
+   while a promise is made anybody's word: a thread that forks may lock, for a moment, what another has just left. */
 static bool held(int fd, struct question *q)
 {
     for (int tries = 0; tries < (q->hurry ? 100 : 700); tries++) {
@@ -196,14 +200,13 @@ static bool held(int fd, struct question *q)
         if (says == SOMEBODY)
             return true;
         debug_window();
-        if (says == NOBODY && locked_by_other(fd, HOLDER))
-            return true;
+        bool locked = says == NOBODY && locked_by_other(fd, HOLDER);
         debug_window();
         if (debug_mutant("slots-after"))
-            return family_ask(q) != NOBODY;
+            return locked || family_ask(q) != NOBODY;
         if (says == NOBODY && family_generation() == generation)
-            return q->received && locked_by_other(fd, PASSED_ON); /* since we asked, and then it let go */
-        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000);        /* about a second in all */
+            return locked || (q->received && locked_by_other(fd, PASSED_ON)); /* since we asked, and then it let go */
+        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000);                    /* about a second in all */
     }
     return true; /* doubt: stopped, or killed at the wrong moment */
 }

@@ -274,7 +274,7 @@ EXPORT int daemon(int nochdir, int noclose)
     errno = saved;
     int result = next.daemon(nochdir, noclose);
     saved = errno;
-    if (config.on && holders_birth())
+    if (config.on && holders_shared_before())
         holders_register_all();
     errno = saved;
     return result;

@@ -51,7 +51,7 @@ static void came(int fd, unsigned role)
     if (fd < 0 || !config.on || !owned())
         return;
     int saved = errno;
-    descriptor_note(fd, role, holders_birth());
+    descriptor_note(fd, role, UNBORN);
     holders_came(fd);
     descriptor_make_room(fd);
     errno = saved;

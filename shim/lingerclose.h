@@ -127,6 +127,7 @@ const char *setting(const char *name) HIDDEN;
 const char *setting_name(unsigned i) HIDDEN;
 unsigned setting_line(const char *name) HIDDEN;
 void settings_unknown(void) HIDDEN;
+const char *setting_journal_stream(void) HIDDEN;
 
 /* descriptors.c: what we know of each descriptor of this process */
 enum set {
@@ -151,6 +152,7 @@ struct descriptor {
     _Atomic int epoll;       /* the epoll descriptor that it was added to, or one of: */
 };
 enum { EPOLL_NONE = 0, EPOLL_MANY = -1 };
+#define UNBORN UINT32_MAX /* it has just come: no sharing was later */
 
 void descriptors_init(void) HIDDEN;
 struct descriptor *descriptor(int fd) HIDDEN; /* NULL beyond the table */
@@ -206,8 +208,8 @@ bool owned(void) HIDDEN;
 
 /* holders.c, sharing.c (fork, exec, spawning), passing.c (SCM_RIGHTS): who else holds this connection? */
 void holders_init(void) HIDDEN;
-uint32_t holders_birth(void) HIDDEN;
 void holders_came(int fd) HIDDEN;
+bool holders_shared_before(void) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
 void holders_deaf(int fd) HIDDEN;

@@ -59,11 +59,19 @@ bool log_write(int fd, const char *text, size_t length)
     return written;
 }
 
-/* inetd's handlers have the client's connection as their stderr: it gets no word of ours. */
+/* inetd's handlers have the client's connection as their stderr: it gets no word of ours. A service of systemd has a
+   stream to the journal there, and is told which it is. */
 bool log_stderr_is_ours(void)
 {
     struct stat64 s;
-    return !fstat64(2, &s) && !S_ISSOCK(s.st_mode);
+    struct line it = {0};
+    const char *journal = setting_journal_stream();
+    if (fstat64(2, &s))
+        return false;
+    put_number(&it, s.st_dev, 0);
+    put(&it, ":");
+    put_number(&it, s.st_ino, 0);
+    return !S_ISSOCK(s.st_mode) || (journal && !strcmp(journal, it.text));
 }
 
 static bool reach(int fd) { return bare_syscall(SYS_connect, fd, &daemons[target], sizeof daemons[target]) == 0; }

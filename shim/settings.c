@@ -175,3 +175,6 @@ void settings_unknown(void)
             report_line(in_file[i].line, in_file[i].name, "a setting", "the names that liblingerclose(7) lists");
     }
 }
+
+/* systemd.exec(5), JOURNAL_STREAM: "device:inode" of the stream to the journal that a service has as its stderr, or NULL. */
+const char *setting_journal_stream(void) { return secure_getenv("JOURNAL_STREAM"); }

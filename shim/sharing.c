@@ -74,6 +74,9 @@ static void child_settles(void)
     debug_window();
     for (int fd = -1; (fd = set_next(CLOSING, fd)) >= 0;)
         set_drop(CLOSING, fd); /* the thread that was closing it is the parent's */
+    for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
+        if (atomic_load(&descriptor(fd)->born) == UNBORN) /* likewise the one that had just accepted it */
+            atomic_store(&descriptor(fd)->born, 0);
     holders_register_all();
     debug_window();
     family_done(birth.slot, birth.event, CHILD);

@@ -153,6 +153,21 @@ setup() {
     grep -q '^exit=0' <<<"$output"
 }
 
+@test "LINGERCLOSE_LOG=stderr writes into the journal's stream that a service of systemd has there" {
+    local told
+    need_netns
+    # shellcheck disable=SC2016 # the inner shell's
+    for told in 'stat -L -c %d:1 /dev/fd/2' 'stat -L -c %d:%i /dev/fd/2'; do
+        run in_netns "$bin/stderrto" socket sh -c 'JOURNAL_STREAM=$('"$told"') && export JOURNAL_STREAM && exec "$@"' sh \
+            env LINGERCLOSE_IDLE=50ms LINGERCLOSE_LOG=stderr LD_PRELOAD="$lib" "$bin/many" 1
+        echo "$told: $output"
+        case $told in
+        *:1*) never decided= <<<"$output" ;; # the control: it is another one
+        *) grep decided= <<<"$output" ;;
+        esac
+    done
+}
+
 @test "LINGERCLOSE_LOG=stderr never writes into a file that the program has put there" {
     export LINGERCLOSE_LOG=stderr
     shimmed server await write=9 close -- peer port send=7 read
