@@ -54,6 +54,21 @@ Environment=\"LD_PRELOAD=$lib\"
 Environment=\"LINGERCLOSE_DRAIN=5s\"" ]
 }
 
+@test "where the package has made /run/lingerclose the service counts there, unless told otherwise" {
+    [ "$(id -u)" = 0 ] || skip "only root can put another /run in place"
+    in_run() {
+        # shellcheck disable=SC2016 # the inner shell's
+        unshare -m --propagation private sh -c 'mount -t tmpfs run /run && eval "$0" && exec "$@"' "$@"
+    }
+    run in_run : "$launcher" --unit nginx.service
+    [ "$status" = 0 ]
+    never STATS <<<"$output"
+    run in_run 'mkdir /run/lingerclose' "$launcher" --unit nginx.service
+    grep -x 'Environment="LINGERCLOSE_STATS=/run/lingerclose"' <<<"$output"
+    run in_run 'mkdir /run/lingerclose' "$launcher" --unit nginx.service --stats /var/tmp
+    [ "$(grep STATS= <<<"$output" | grep -v '^#')" = 'Environment="LINGERCLOSE_STATS=/var/tmp"' ]
+}
+
 @test "its comment says how to put it in place and how to undo it, and these commands do" {
     private_etc
     "$launcher" --drain 5s --unit nginx.service --log "/var/log/it's %here" >"$there/drop-in"
