@@ -86,15 +86,20 @@ static bool may_end(void)
            !atomic_compare_exchange_strong(&running, &no, true);
 }
 
+static bool more_work(void)
+{
+    struct pollfd p = {.fd = crowd.epfd, .events = POLLIN};
+    return poll(&p, 1, LOITER) > 0 && p.revents & POLLIN;
+}
+
 static void *run(void *unused)
 {
     bare_syscall(SYS_prctl, PR_SET_NAME, "lingerclose", 0, 0, 0);
     atomic_store(&thread_id, (pid_t)bare_syscall(SYS_gettid));
     do {
-        struct pollfd p = {.fd = crowd.epfd, .events = POLLIN};
         do
             crowd_run(&crowd, INT64_MAX);
-        while (!atomic_load(&crowd.stop) && poll(&p, 1, LOITER) > 0);
+        while (!atomic_load(&crowd.stop) && more_work());
     } while (!may_end());
     return unused;
 }
@@ -235,7 +240,7 @@ void background_stop(void)
         atomic_store(&crowd.stop, true);
         crowd_add(&crowd, &wake);
         for (int i = 0; i < 1000 && alive(); i++)
-            nanosleep(&ms, NULL);
+            bare_syscall(SYS_nanosleep, &ms, NULL);
         crowd_end(&crowd, PARKED, END_NOW);
         crowd_forget(&crowd);
         set_drop(OURS, crowd.epfd);

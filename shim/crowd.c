@@ -101,7 +101,12 @@ bool crowd_add(struct crowd *c, struct lingering *l)
     }
     if (watch(c, fd))
         return true;
+    int free = CLAIM_FREE;
+    if (!atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+        return true; /* somebody else has ended it meanwhile, and counted */
+    l->crowd = 0;
     crowd_left(c);
+    atomic_store(&l->claim, CLAIM_FREE);
     return false;
 }
 
@@ -204,9 +209,10 @@ static void nap(struct crowd *c, bool more)
 void crowd_run(struct crowd *c, int64_t until)
 {
     struct epoll_event events[EVENTS];
-    while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until) {
+    do {
         bool more = false;
-        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, EVENTS, rest(c, until), NULL, 8);
+        int wait = atomic_load(&c->members) ? rest(c, until) : 0;
+        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, EVENTS, wait, NULL, 8);
         for (long i = 0; i < n; i++)
             more |= visit(c, events[i].data.fd, false);
         turn(c);
@@ -214,7 +220,7 @@ void crowd_run(struct crowd *c, int64_t until)
             nap(c, more);
         if (c->pause)
             meet_newcomers(c);
-    }
+    } while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until);
 }
 
 /* The crowd is over: entries that were ended by others may still hang in its wheel. */

@@ -88,8 +88,10 @@ void ends_by_exit(int status, void *unused)
 
 void ends_by_quick_exit(void)
 {
-    leave_process("quick_exit");
-    stats_end();
+    if (ours()) {
+        leave_process("quick_exit");
+        stats_end();
+    }
 }
 
 EXPORT void _exit(int status)

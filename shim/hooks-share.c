@@ -78,6 +78,14 @@ EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument
     pid_t *child = va_arg(ap, pid_t *);
     va_end(ap);
     next_bind();
+    if (config.on && flags & CLONE_VM && !(flags & CLONE_THREAD))
+        owner_shares_memory();
+    if (config.on && flags & CLONE_FILES && !(flags & CLONE_VM)) {
+        void *slot = holders_before_spawn(false, true);
+        pid_t pid = next.clone(function, stack, flags, argument, parent, tls, child);
+        holders_after_spawn(slot, pid < 0 ? 0 : pid, 0);
+        return pid;
+    }
     if (!config.on || flags & CLONE_FILES || !stack || !function)
         return next.clone(function, stack, flags, argument, parent, tls, child);
     struct start *s = (struct start *)((uintptr_t)stack & ~(uintptr_t)15) - 1;

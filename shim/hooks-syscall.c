@@ -23,6 +23,15 @@ static long sys(long number, const long a[6]) { return next.syscall(number, a[0]
 
 static long forks(long number, const long a[6], uint64_t flags)
 {
+    if (config.on && flags & CLONE_VM && !(flags & CLONE_THREAD))
+        owner_shares_memory();
+    if (config.on && flags & CLONE_FILES && !(flags & CLONE_VM)) {
+        void *slot = holders_before_spawn(false, true);
+        long child = sys(number, a);
+        if (child)
+            holders_after_spawn(slot, child < 0 ? 0 : (pid_t)child, 0);
+        return child;
+    }
     if (flags & (CLONE_VM | CLONE_FILES) || !config.on)
         return sys(number, a);
     holders_before_fork();

@@ -68,7 +68,7 @@ EXPORT int close(int fd)
 }
 
 /* EMFILE because of what we have parked: that goes first. */
-static bool ours_in_the_way(int fd) { return fd < 0 && errno == EMFILE && config.on && background_yield(); }
+static bool ours_in_the_way(int fd) { return fd < 0 && errno == EMFILE && config.on && owned() && background_yield(); }
 
 EXPORT int socket(int family, int type, int protocol)
 {

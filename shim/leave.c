@@ -88,14 +88,15 @@ static void look_at_exit(struct crowd *c, int fd, const char *how)
 void leave_process(const char *how)
 {
     static _Atomic bool leaving;
-    struct crowd crowd = {.epfd = -1};
+    static struct crowd crowd; /* too large for a signal's stack; only one comes past `leaving` */
     int64_t until = now() + config.exit;
     int saved = errno;
     if (!config.on || config.exit == 0 || !owned() || atomic_exchange(&leaving, true))
         return;
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    if (set_next(KNOWN, -1) >= 0 && crowd_open(&crowd, letgo_finish)) {
+    if (set_next(KNOWN, -1) >= 0) {
+        (void)crowd_open(&crowd, letgo_finish); /* EMFILE: crowd_add refuses each, and it is cut short */
         struct sigaction pipe;
         if (!sigaction(SIGPIPE, NULL, &pipe) && pipe.sa_handler == SIG_DFL)
             signal(SIGPIPE, SIG_IGN);

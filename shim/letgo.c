@@ -202,13 +202,16 @@ static void linger_here(struct lingering *l)
 {
     bool asks = config.mode == MODE_AUTO;
     enum end end = linger_sync(&l, asks ? l->began + SOON : INT64_MAX);
+    if (!l)
+        return;
     if (end)
         letgo_finish(l, end);
     else if (verdict_both_ends(l->fd))
         hand_over(l);
     else {
         end = linger_sync(&l, INT64_MAX);
-        letgo_finish(l, end);
+        if (l)
+            letgo_finish(l, end);
     }
 }
 

@@ -226,11 +226,13 @@ static enum end close_waits(struct lingering *l)
 enum end linger_sync(struct lingering **lp, int64_t until)
 {
     linger_begin(*lp);
-    if (!(config.steps & STEP_DRAIN))
-        return close_waits(*lp = linger_claim(*lp));
     for (;;) {
         int64_t next;
         struct lingering *l = *lp = linger_claim(*lp);
+        if (!l)
+            return END_NOW;
+        if (!(config.steps & STEP_DRAIN))
+            return close_waits(l);
         enum end end = linger_step(l, true, &next);
         if (end)
             return end;
@@ -248,8 +250,8 @@ struct lingering *linger_claim(struct lingering *l)
         int free = CLAIM_FREE;
         if (atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
             return l;
-        if (free == CLAIM_NONE)
-            l = lingering_at(l->moved);
+        if (free == CLAIM_NONE && !(l = lingering_at(l->moved)))
+            return NULL; /* a signal handler has forked, and this is the child */
     }
 }
 
