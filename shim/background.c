@@ -44,6 +44,7 @@ static bool open_set(void)
             return true;
         if (closed == OPENING && !atomic_load(&closing))
             return false; /* another thread is at it, or this one under a signal */
+        sched_yield();
         closed = CLOSED;
     }
     bool open = crowd_open(&crowd, letgo_finish);
@@ -67,8 +68,7 @@ static void close_set(void)
         bool unused = !atomic_load(&takers) && !atomic_load(&crowd.members);
         if (unused) {
             crowd_forget(&crowd);
-            bare_close(crowd.epfd);
-            set_drop(OURS, crowd.epfd);
+            descriptor_unpark(crowd.epfd);
         }
         atomic_store(&set_state, unused ? CLOSED : OPEN);
     }
@@ -243,8 +243,7 @@ void background_stop(void)
             bare_syscall(SYS_nanosleep, &ms, NULL);
         crowd_end(&crowd, PARKED, END_NOW);
         crowd_forget(&crowd);
-        set_drop(OURS, crowd.epfd);
-        bare_close(crowd.epfd);
+        descriptor_unpark(crowd.epfd);
         atomic_store(&set_state, CLOSED);
     }
     bare_close(wake.fd);

@@ -286,10 +286,12 @@ unsigned descriptor_spare(void)
     return limit > used ? (unsigned)(limit - used) / 2 : 0;
 }
 
+/* Ours no more, once it is closed: in between, nobody's. */
 void descriptor_unpark(int parked)
 {
     set_put(PARKING, parked);
     set_drop(PARKED, parked);
+    set_drop(OURS, parked);
     bare_close(parked);
     if (!atomic_load(&forking))
         set_drop(PARKING, parked);

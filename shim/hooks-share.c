@@ -298,7 +298,9 @@ static void each_right(const struct msghdr *m, void (*f)(int fd))
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&header, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
-        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len; at += sizeof(int)) {
+        size_t room =
+            (size_t)((char *)m->msg_control + m->msg_controllen - (char *)c); /* the length is the program's word */
+        for (size_t at = CMSG_LEN(0); at + sizeof(int) <= c->cmsg_len && at + sizeof(int) <= room; at += sizeof(int)) {
             int fd;
             memcpy(&fd, (char *)c + at, sizeof fd);
             f(fd);

@@ -67,15 +67,21 @@ EXPORT int close(int fd)
     return letgo_end(&l, next.close(fd));
 }
 
-/* EMFILE because of what we have parked: that goes first. */
-static bool ours_in_the_way(int fd) { return fd < 0 && errno == EMFILE && config.on && owned() && background_yield(); }
+/* EMFILE because of what we have parked: that goes first, and errno is as it was before. */
+static bool ours_in_the_way(int fd, int saved)
+{
+    bool yields = fd < 0 && errno == EMFILE && config.on && owned() && background_yield();
+    if (yields)
+        errno = saved;
+    return yields;
+}
 
 EXPORT int socket(int family, int type, int protocol)
 {
-    int fd;
+    int fd, saved = errno;
     do
         fd = next.socket(family, type, protocol);
-    while (ours_in_the_way(fd));
+    while (ours_in_the_way(fd, saved));
     if ((family == AF_INET || family == AF_INET6 || family == AF_UNIX) && (type & 15) == SOCK_STREAM)
         came(fd, ROLE_CONNECTED);
     return fd;
@@ -83,20 +89,20 @@ EXPORT int socket(int family, int type, int protocol)
 
 EXPORT int accept(int fd, struct sockaddr *addr, socklen_t *len)
 {
-    int connection;
+    int connection, saved = errno;
     do
         connection = next.accept(fd, addr, len);
-    while (ours_in_the_way(connection));
+    while (ours_in_the_way(connection, saved));
     came(connection, ROLE_ACCEPTED);
     return connection;
 }
 
 EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
 {
-    int connection;
+    int connection, saved = errno;
     do
         connection = next.accept4(fd, addr, len, flags);
-    while (ours_in_the_way(connection));
+    while (ours_in_the_way(connection, saved));
     came(connection, ROLE_ACCEPTED);
     return connection;
 }

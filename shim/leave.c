@@ -72,12 +72,12 @@ static void look_at_exit(struct crowd *c, int fd, const char *how)
         why = WHY_HELD;
     if (why == WHY_PENDING && !verdict_pending(fd))
         why = WHY_IDLE;
-    if (verdict_lingers(why)) {
-        linger_at_exit(c, fd, live, why, own);
-        return;
-    }
     struct lingering none = {.fd = fd, .number = fd, .why = (uint8_t)why};
-    report_letgo(&none, END_NONE);
+    if (verdict_lingers(why))
+        linger_at_exit(c, fd, live, why, own);
+    else
+        report_letgo(&none, END_NONE);
+    holders_gone(fd);
 }
 
 /*

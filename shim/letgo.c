@@ -259,13 +259,16 @@ int letgo_end(struct letgo *l, int result)
 /* dup2 onto a number of ours: the program gets it. false: not now. */
 bool letgo_give_up(int fd)
 {
+    int saved = errno;
+    bool given = true;
     if (!config.on || !owned())
         return true;
     if (set_has(PARKED, fd) || set_has(PARKING, fd))
-        return descriptor_give_up(fd);
-    if (set_has(OURS, fd))
+        given = descriptor_give_up(fd);
+    else if (set_has(OURS, fd))
         background_give_up(fd);
-    return true;
+    errno = saved;
+    return given;
 }
 
 /* In a forked child: what lingers is the parent's. */

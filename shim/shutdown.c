@@ -20,9 +20,11 @@ static int arrivals(int fd)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
     int set = (int)bare_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+    if (set >= 0)
+        set_put(OURS, set);
     if (set < 0 || !bare_syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, &e))
         return set;
-    bare_close(set);
+    descriptor_unpark(set);
     return -1;
 }
 
@@ -69,6 +71,6 @@ bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
             end = END_EOF;
     }
     if (set >= 0)
-        bare_close(set);
+        descriptor_unpark(set);
     return end == END_EOF;
 }

@@ -176,13 +176,25 @@ static void sum_up(const char *path, const struct stats *over)
 
 /* ---- our own ---- */
 
-/* What has our number in our namespace was another process's before us, or this one's before exec. */
+/* Of another layout, perhaps. */
+static bool was_page(const char *path)
+{
+    uint64_t magic = 0;
+    int fd = one_user() ? open_file(path, O_RDONLY) : -1;
+    if (fd < 0)
+        return false;
+    bool page = bare_syscall(SYS_read, fd, &magic, sizeof magic) == sizeof magic && (magic ^ STATS_MAGIC) <= 0xff;
+    close_file(fd);
+    return page;
+}
+
+/* What has our number in our namespace was another process's before us, or this one's before exec. Any other file stays. */
 static void take_over(const char *path)
 {
     struct stats *old = map_page(path);
-    if (!old)
+    if (!old && was_page(path))
         unlink(path);
-    else if (old->pid_namespace == pid_namespace())
+    if (old && old->pid_namespace == pid_namespace())
         sum_up(path, old);
     if (old)
         munmap(old, sizeof *old);
