@@ -166,3 +166,17 @@ now() {
     grep "^server: amid=0" <<<"$output"
     whole 1000000
 }
+
+@test "a thread that is cancelled while its vforked child is on the way to exec is not cancelled in the child" {
+    corner vfork
+    [ "$output" = "cleanup=none status=0" ]
+    corner vfork LD_PRELOAD="$lib"
+    [ "$output" = "cleanup=none status=0" ]
+}
+
+@test "a control message that claims to be longer than its buffer is the kernel's to refuse" {
+    corner cmsg
+    [ "$output" = "ret=-1 error=EINVAL" ]
+    corner cmsg LD_PRELOAD="$lib"
+    [ "$output" = "ret=-1 error=EINVAL" ]
+}

@@ -141,6 +141,15 @@ closes() {
     forks clone --gate
 }
 
+@test "a child that shares our memory and our descriptors, and ends, leaves our session alone" {
+    closes clone-vm-files
+}
+
+@test "a child that shares our descriptors until it executes another program has our session there" {
+    race=50 forks clone-files
+    race=50 forks raw-clone-files
+}
+
 @test "daemon() in the middle of a reply: the child goes on with it" {
     forks daemon
     forks daemon --gate

@@ -47,6 +47,16 @@ server: exit=5" ]
     gentle signal exit_group -- "${unread[@]}"
 }
 
+@test "the process may end in a signal handler whose own stack is small" {
+    gentle altstack exit -- "${unread[@]}"
+    gentle altstack _exit -- "${unread[@]}"
+}
+
+@test "a process that has no descriptor left at its end resets nobody who has something to read" {
+    gentle full exit -- "${unread[@]}"
+    gentle full _exit -- "${unread[@]}"
+}
+
 @test "the process ends while other threads are blocked in recv, accept, pause and getchar" {
     gentle blocked return -- "${late[@]}"
     gentle blocked exit -- "${late[@]}"

@@ -47,6 +47,14 @@ lives() {
     lives strict exit
 }
 
+@test "a sandboxed program that is counted ends by quick_exit as it would" {
+    mkdir "$BATS_TEST_TMPDIR/stats"
+    export LINGERCLOSE_STATS=$BATS_TEST_TMPDIR/stats
+    lives prctl quick_exit
+    lives seccomp quick_exit
+    [ -n "$(ls "$LINGERCLOSE_STATS")" ]
+}
+
 @test "a sandboxed program's children live" {
     lives prctl child
     lives seccomp child

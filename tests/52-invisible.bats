@@ -113,3 +113,19 @@ closes() {
         no_resets
     done
 }
+
+@test "a program that takes the number of the thread's epoll set makes nobody spin" {
+    corner taken
+    [ "$(value taken)" = 0 ]
+    between 0 "$(value cpu_ms)" 300
+    corner taken LD_PRELOAD="$lib" LINGERCLOSE_IDLE=400ms
+    [ "$(value taken)" = 1 ]
+    between 0 "$(value cpu_ms)" 300
+}
+
+@test "a connection that an unnoticed child holds on to makes nobody spin when its lingering is over" {
+    corner late
+    between 0 "$(value cpu_ms)" 300
+    corner late LD_PRELOAD="$lib" LINGERCLOSE_IDLE=400ms
+    between 0 "$(value cpu_ms)" 300
+}

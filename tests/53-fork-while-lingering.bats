@@ -76,6 +76,20 @@ becomes() {
     no_resets
 }
 
+@test "a signal handler that forks while close waits: the child comes back from close" {
+    corner handler
+    [ "$output" = "amid=0 child=6" ]
+    corner handler LD_PRELOAD="$lib" LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=1s
+    [ "$output" = "amid=1 child=6" ]
+}
+
+@test "an unnoticed child that has no descriptor left takes nothing from what lingers in its parent" {
+    corner emfile
+    [ "$(value sent)" -lt 10 ]
+    corner emfile LD_PRELOAD="$lib" LINGERCLOSE_IDLE=5s LINGERCLOSE_DRAIN=5s
+    [ "$output" = "sent=10 queued=0" ]
+}
+
 at_most_ms() {
     [ "$2" -le "$1" ] || complain "$2 ms are more than $1"
 }

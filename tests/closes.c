@@ -71,6 +71,17 @@ static void clone_vm(int conn)
     answer_after(conn, clone(clone_close, stack + sizeof stack, flags, &conn));
 }
 
+static int clone_end(void *unused)
+{
+    (void)unused;
+    _exit(0);
+}
+
+static void clone_vm_files(int conn)
+{
+    answer_after(conn, clone(clone_end, stack + sizeof stack, CLONE_VM | CLONE_FILES | SIGCHLD, NULL));
+}
+
 /* A fork that nobody can notice: no call of libc at all. */
 static void asm_clone(int conn)
 {
@@ -168,6 +179,7 @@ static const struct {
     {"vfork-close", vfork_close},
     {"vfork-dup2", vfork_dup2},
     {"clone-vm", clone_vm},
+    {"clone-vm-files", clone_vm_files},
     {"asm-clone", asm_clone},
     {"two-threads", two_threads},
     {"fork-in-another-thread", fork_in_another_thread},

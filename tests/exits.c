@@ -3,6 +3,8 @@
  *   order       handlers and destructors print their names, and write the reply's last three pieces
  *   again       an atexit handler ends the process by HOW, with 6
  *   signal      HOW is called in a signal handler
+ *   altstack    the same, and the handler has a small stack of its own with no page below it
+ *   full        no descriptor is left
  *   blocked     other threads wait: in recv, in accept, in pause, in getchar
  *   locked      another thread waits in fgetc on the connection's own stream
  *   amid        another thread is closing the connection
@@ -12,9 +14,13 @@
  *   plain       nothing else
  */
 #include "connection.h"
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -84,6 +90,26 @@ static void handler(int sig)
 {
     (void)sig;
     end(STATUS);
+}
+
+/* What the kernel's own frame takes there, and 6 kB. */
+static void in_small_stack(void)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), frame = getauxval(AT_MINSIGSTKSZ);
+    size_t size = (frame ? frame : 2048) + 6000, mapped = (size / page + 2) * page;
+    char *low = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (low == MAP_FAILED || mprotect(low, page, PROT_NONE) ||
+        sigaltstack(&(stack_t){.ss_sp = low + page, .ss_size = size}, NULL))
+        err(1, "sigaltstack");
+    sigaction(SIGTERM, &(struct sigaction){.sa_handler = handler, .sa_flags = SA_ONSTACK}, NULL);
+    raise(SIGTERM);
+}
+
+static void fill(void)
+{
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64});
+    while (open("/dev/null", O_RDONLY) >= 0)
+        ;
 }
 
 /* ---- threads that wait ---- */
@@ -198,6 +224,12 @@ static void run(const char *what)
         put(connection, REPLY);
         signal(SIGTERM, handler);
         raise(SIGTERM);
+    } else if (!strcmp(what, "altstack")) {
+        put(connection, REPLY);
+        in_small_stack();
+    } else if (!strcmp(what, "full")) {
+        put(connection, REPLY);
+        fill();
     } else if (!strcmp(what, "blocked")) {
         put(connection, REPLY);
         blocked();

@@ -85,6 +85,48 @@ static void clone_call(int conn)
     parent_closes(conn, job.gate, clone(cloned, stack + sizeof stack, SIGCHLD, &job));
 }
 
+/* The child shares our descriptors until it executes another program, which says so and waits at the line. */
+static int line[2];
+static char go, number[2][12];
+
+static int executes(void *unused)
+{
+    (void)unused;
+    execl("/proc/self/exe", "forks", "executed", number[0], number[1], NULL);
+    die("execl");
+}
+
+static _Noreturn void executed(int conn, int end)
+{
+    if (write(end, &go, 1) != 1 || read(end, &go, 1) != 1)
+        die("line");
+    child_answers(conn, gate_make(false));
+}
+
+static void shares_files(int conn, bool raw)
+{
+    int flags = CLONE_FILES | SIGCHLD;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, line) < 0)
+        die("socketpair");
+    snprintf(number[0], sizeof number[0], "%d", conn);
+    snprintf(number[1], sizeof number[1], "%d", line[1]);
+    long pid = raw ? syscall(SYS_clone, flags, 0, 0, 0, 0) : clone(executes, stack + sizeof stack, flags, NULL);
+    if (!pid)
+        executes(NULL);
+    if (read(line[0], &go, 1) != 1)
+        die("line");
+    parent_closes(conn, gate_make(false), pid);
+    if (write(line[0], &go, 1) != 1)
+        die("line");
+    close(line[0]);
+    close(line[1]);
+}
+
+static void clone_files(int conn) { shares_files(conn, false); }
+
+static void raw_clone_files(int conn) { shares_files(conn, true); }
+
 /* daemon() forks inside libc, and the parent there ends without a close that anybody sees: so the
    child waits until it is dead (a pidfd is readable when the kernel has closed what it had), or not. */
 static void become_daemon(int conn, bool wait)
@@ -163,7 +205,7 @@ static const struct {
 } cases[] = {
     {"raw-clone", raw_clone}, {"raw-fork", raw_fork},          {"underscore-fork", underscore_fork},
     {"clone", clone_call},    {"daemon", daemon_after_parent}, {"daemon-race", daemon_against_parent},
-    {"taken", taken},
+    {"taken", taken},         {"clone-files", clone_files},    {"raw-clone-files", raw_clone_files},
 };
 
 int main(int argc, char **argv)
@@ -179,6 +221,8 @@ int main(int argc, char **argv)
             gated = true;
         else
             return 2;
+    if (argc > 3 && !strcmp(name, "executed"))
+        executed(atoi(argv[2]), atoi(argv[3]));
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     start_taker();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -65,6 +65,16 @@ shimmed() {
     [ "$status" -eq 0 ]
 }
 
+# corner CASE [VARIABLE=VALUE...]: build/tests/corners; with LD_PRELOAD among these, under the shim
+corner() {
+    need_netns
+    echo "--- corner: $*"
+    run in_netns env "${@:2}" "$bin/corners" "$1"
+    echo "$output"
+    [ "$status" != 77 ] || skip "it cannot be had on this architecture"
+    [ "$status" -eq 0 ]
+}
+
 # The value of the first NAME=VALUE in $output.
 value() {
     local word

@@ -1,0 +1,206 @@
+/* corners CASE: one process with both ends of a connection, in a place where few programs ever are. Prints what it
+ * found there as name=value; exits with 77 where the case cannot be had.
+ *   taken    one end lingers, and the number of whatever epoll set there is becomes /dev/null: CPU time of 2 s
+ *   late     a fork that nobody can notice, the lingering ends, and then the peer speaks: the same
+ *   emfile   a fork that nobody can notice has no descriptor left; then the peer sends ten times
+ *   handler  a signal handler forks while close waits: does the child come back (with 6)?
+ *   vfork    a thread is cancelled while its vforked child is on the way to exec: where does the cleanup run?
+ *   cmsg     sendmsg with a header that claims to be longer than the buffer that it is in */
+#include "connection.h"
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+static int peer, fd;
+static pid_t owner;
+
+static void wait_ms(int ms) { poll(NULL, 0, ms); }
+
+/* How many of our descriptors are of this kind; the last one is put into *last. */
+static int count(const char *kind, int *last)
+{
+    char path[64], link[64];
+    int n = 0;
+    for (int i = 0; i < 20000; i++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d", i);
+        ssize_t length = readlink(path, link, sizeof link - 1);
+        link[length < 0 ? 0 : length] = 0;
+        if (strstr(link, kind) && ++n)
+            *last = i;
+    }
+    return n;
+}
+
+static void connect_to_ourselves(int flags)
+{
+    struct sockaddr_storage address;
+    socklen_t length = loopback(&address, AF_INET, 0);
+    int any = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(any, (void *)&address, length) < 0 || listen(any, 1) < 0 || getsockname(any, (void *)&address, &length))
+        err(1, "listen");
+    peer = dial(AF_INET, 0, ntohs(((struct sockaddr_in *)&address)->sin_port));
+    fd = accept4(any, NULL, NULL, flags);
+    close(any);
+}
+
+/* What lingers for us then has an epoll set (returned; -1: none), and 100 ms to fall asleep. */
+static int close_one_end(void)
+{
+    int set = -1;
+    connect_to_ourselves(SOCK_NONBLOCK);
+    close(fd);
+    for (int i = 0; i < 10 && !count("eventpoll", &set); i++)
+        wait_ms(10);
+    wait_ms(100);
+    return set;
+}
+
+static long cpu_ms(void) { return clock() / (CLOCKS_PER_SEC / 1000); }
+
+static void measure(void)
+{
+    long before = cpu_ms();
+    wait_ms(2000);
+    printf("cpu_ms=%ld\n", cpu_ms() - before);
+}
+
+static void taken(void)
+{
+    int set = close_one_end();
+    printf("taken=%d\n", set >= 0 && dup2(open("/dev/null", O_RDWR), set) == set);
+    measure();
+}
+
+static pid_t unnoticed_fork(void)
+{
+#ifdef __x86_64__
+    long pid;
+    __asm__ volatile("syscall" : "=a"(pid) : "0"(SYS_fork) : "rcx", "r11", "memory");
+    return (pid_t)pid;
+#else
+    exit(77);
+#endif
+}
+
+static void late(void)
+{
+    close_one_end();
+    pid_t pid = unnoticed_fork();
+    for (; !pid; pause())
+        alarm(30);
+    for (int i = 0; i < 500 && count("socket:", &fd) > 1; i++)
+        wait_ms(10);
+    send(peer, "late", 4, MSG_NOSIGNAL);
+    measure();
+    kill(pid, SIGKILL);
+}
+
+static void emfile(void)
+{
+    int queued = 1, sent = 0;
+    close_one_end();
+    if (!unnoticed_fork()) {
+        setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64});
+        while (open("/dev/null", O_RDONLY) >= 0)
+            ;
+        _exit(socket(AF_INET, SOCK_STREAM, 0) >= 0);
+    }
+    wait(NULL);
+    for (int i = 0; i < 10; i++, wait_ms(10))
+        sent += send(peer, "0123456789", 10, MSG_NOSIGNAL) == 10;
+    for (int i = 0; i < 100 && !ioctl(peer, TIOCOUTQ, &queued) && queued; i++)
+        wait_ms(10);
+    printf("sent=%d queued=%d\n", sent, queued);
+}
+
+static volatile sig_atomic_t forked;
+
+static void fork_here(int sig)
+{
+    (void)sig;
+    forked = fork();
+}
+
+static void handler(void)
+{
+    int status = 0;
+    connect_to_ourselves(0);
+    signal(SIGALRM, fork_here);
+    ualarm(200000, 0);
+    close(fd);
+    int amid = forked;
+    for (; !forked; wait_ms(1))
+        if (getpid() != owner)
+            _exit(6);
+    for (int i = 0; i < 500 && !waitpid(forked, &status, WNOHANG); i++)
+        wait_ms(10);
+    if (!status)
+        kill(forked, SIGKILL);
+    printf("amid=%d child=%d\n", amid != 0, WEXITSTATUS(status));
+}
+
+static int here[2], go[2], status = -1;
+static const char *volatile cleanup = "none";
+
+static void clean(void *unused)
+{
+    (void)unused;
+    cleanup = syscall(SYS_getpid) == owner ? "parent" : "child";
+}
+
+/* syscall() is no cancellation point. */
+static void *vforks(void *unused)
+{
+    char byte = 0, *argv[] = {"true", NULL};
+    pthread_cleanup_push(clean, NULL);
+    pid_t pid = vfork();
+    if (!pid) {
+        syscall(SYS_write, here[1], &byte, 1);
+        syscall(SYS_read, go[0], &byte, 1);
+        execv("/bin/true", argv);
+        _exit(1);
+    }
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    waitpid(pid, &status, 0);
+    pthread_cleanup_pop(0);
+    return unused;
+}
+
+static void vforked(void)
+{
+    pthread_t thread;
+    char byte = 0;
+    if (pipe(here) || pipe(go) || pthread_create(&thread, NULL, vforks, NULL) || read(here[0], &byte, 1) != 1)
+        err(1, "vfork");
+    pthread_cancel(thread);
+    (void)!write(go[1], &byte, 1);
+    pthread_join(thread, NULL);
+    printf("cleanup=%s status=%d\n", cleanup, status);
+}
+
+static void cmsg(void)
+{
+    struct cmsghdr header[4] = {{.cmsg_len = 1 << 26, .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
+    struct iovec text = {"x", 1};
+    struct msghdr m = {.msg_iov = &text, .msg_iovlen = 1, .msg_control = header, .msg_controllen = sizeof header};
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+        err(1, "socketpair");
+    long ret = sendmsg(pair[0], &m, 0);
+    printf("ret=%ld error=%s\n", ret, strerrorname_np(errno));
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = {"taken", "late", "emfile", "handler", "vfork", "cmsg"};
+    static void (*const cases[])(void) = {taken, late, emfile, handler, vforked, cmsg};
+    owner = getpid();
+    for (int i = 0; argc > 1 && i < 6; i++)
+        if (!strcmp(argv[1], names[i]))
+            return cases[i](), 0;
+    errx(2, "no case is called so");
+}
