@@ -91,11 +91,11 @@ void leave_process(const char *how)
     static struct crowd crowd; /* too large for a signal's stack; only one comes past `leaving` */
     int64_t until = now() + config.exit;
     int saved = errno;
-    if (!config.on || config.exit == 0 || !owned() || atomic_exchange(&leaving, true))
+    if (!config.on || !owned() || atomic_exchange(&leaving, true))
         return;
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    if (set_next(KNOWN, -1) >= 0) {
+    if (config.exit && set_next(KNOWN, -1) >= 0) {
         (void)crowd_open(&crowd, letgo_finish); /* EMFILE: crowd_add refuses each, and it is cut short */
         struct sigaction pipe;
         if (!sigaction(SIGPIPE, NULL, &pipe) && pipe.sa_handler == SIG_DFL)
