@@ -22,7 +22,7 @@ PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcar
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak soak-million demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so $(TOOLS)
 
@@ -35,6 +35,7 @@ help:
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
+	@echo 'make soak-million   a million connections over all process models: sent and received'
 	@echo 'make bench          what it costs'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
@@ -150,6 +151,9 @@ check-programs: all test-programs
 
 soak: all test-programs
 	sh tests/soak
+
+soak-million: all test-programs
+	sh tests/soak-million
 
 demo: all
 	sh scripts/demo

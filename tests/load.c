@@ -2,12 +2,13 @@
  *
  * Each connection sends a request with junk behind it, reads to the end, and is counted by how
  * that ended. When the server's side of all of them is gone too, one line tells:
- *   complete=N short=N reset=N other=N left=N ms=N rsts=N abort_on_close=N abort_on_data=N
+ *   complete=N short=N reset=N other=N left=N received=N ms=N rsts=N abort_on_close=N abort_on_data=N
  * complete  BYTES, then EOF
  * short     EOF before that
  * reset     ECONNRESET or EPIPE, wherever
  * other     other bytes or too many, another error, or time was up
  * left      connections of PORT that would not go away: somebody keeps a descriptor
+ * received  bytes of the pattern, on all of them
  * and the kernel's counters of this network namespace. */
 #include "counters.h"
 #include "pattern.h"
@@ -33,6 +34,7 @@ static struct {
 
 static struct {
     int complete, shorter, reset, other;
+    long received;
 } count;
 
 struct conn {
@@ -136,6 +138,7 @@ static void readable(struct conn *c)
             return;
         }
         c->got += n;
+        count.received += n;
         if (want.late && !c->sent_late) {
             c->sent_late = true;
             send_late(c);
@@ -252,8 +255,8 @@ int main(int argc, char **argv)
     long ms = now_ms() - begun;
     int left = wait_until_gone();
 
-    printf("complete=%d short=%d reset=%d other=%d left=%d ms=%ld ", count.complete, count.shorter, count.reset,
-           count.other, left, ms);
+    printf("complete=%d short=%d reset=%d other=%d left=%d received=%ld ms=%ld ", count.complete, count.shorter,
+           count.reset, count.other, left, count.received, ms);
     print_counters("");
     return 0;
 }
