@@ -1,5 +1,6 @@
 # make help tells what there is.
 VERSION = 0.1.0
+B       = build
 PREFIX  = /usr/local
 LIBDIR  = $(PREFIX)/lib
 DESTDIR =
@@ -9,16 +10,16 @@ CFLAGS  = -O2 -g
 SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attributes -fPIC -fvisibility=hidden -ftls-model=initial-exec \
               -fexceptions -fno-plt -pthread -MMD -MP -DVERSION='"$(VERSION)"'
 SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
-               -Wl,--version-script=build/lingerclose.map
+               -Wl,--version-script=$(B)/lingerclose.map
 STATUS_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
 
 SOURCES  = $(wildcard shim/*.c) $(wildcard shim/*.S)
-OBJECTS  = $(patsubst shim/%,build/%.o,$(SOURCES))
-DEBUG    = $(patsubst shim/%,build/debug/%.o,$(SOURCES))
-PROGRAMS = $(patsubst tests/%.c,build/tests/%,$(filter-out %.preload.c,$(wildcard tests/*.c))) \
-           $(patsubst tests/bench/%.c,build/tests/bench/%,$(wildcard tests/bench/*.c)) \
-           $(patsubst tests/%.preload.c,build/tests/%.so,$(wildcard tests/*.preload.c))
+OBJECTS  = $(patsubst shim/%,$(B)/%.o,$(SOURCES))
+DEBUG    = $(patsubst shim/%,$(B)/debug/%.o,$(SOURCES))
+PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard tests/*.c))) \
+           $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c)) \
+           $(patsubst tests/%.preload.c,$(B)/tests/%.so,$(wildcard tests/*.preload.c))
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
@@ -46,15 +47,15 @@ help:
 	@echo 'make clean'
 
 # What is exported, and where time_t has 32 bits glibc's names for 64-bit time as well.
-MAP = sed "$$(echo __TIMESIZE | $(1) -E -P -include features.h - | sed -n 's|^ *32$$|/global:/r shim/time64.map|p')"
-build/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile | build
-	$(call MAP,$(CC)) $< >$@
+MAP = sed "$$(echo __TIMESIZE | $(CC) -E -P -include features.h - | sed -n 's|^ *32$$|/global:/r shim/time64.map|p')"
+$(B)/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile | $(B)
+	$(MAP) $< >$@
 
-build/liblingerclose.so: $(OBJECTS) build/lingerclose.map
+$(B)/liblingerclose.so: $(OBJECTS) $(B)/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) -ldl
 	mv $@.new $@
 
-build/debug/liblingerclose.so: $(DEBUG) build/lingerclose.map
+$(B)/debug/liblingerclose.so: $(DEBUG) $(B)/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(DEBUG) -ldl
 	mv $@.new $@
 
@@ -65,12 +66,12 @@ build/lingerclose-status: $(wildcard scripts/lingerclose-status*.c) scripts/ling
 build/lingerclose-report: scripts/lingerclose-report | build
 	install -m 755 $< $@
 
-debug: build/debug/liblingerclose.so
+debug: $(B)/debug/liblingerclose.so
 
-build/debug/%.o: shim/% Makefile | build/debug
+$(B)/debug/%.o: shim/% Makefile | $(B)/debug
 	$(CC) $(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $(CFLAGS) -c -o $@ $<
 
-build/%.o: shim/% Makefile | build
+$(B)/%.o: shim/% Makefile | $(B)
 	$(CC) $(SHIM_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 build/lingerclose-check: scripts/lingerclose-check.c $(wildcard scripts/check-*.c) shim/config.c shim/settings.c \
@@ -80,58 +81,26 @@ build/lingerclose-check: scripts/lingerclose-check.c $(wildcard scripts/check-*.
 build/lingerclose-unit: scripts/lingerclose-unit | build
 	install -m 755 $< $@
 
--include $(wildcard build/*.d build/debug/*.d)
+-include $(wildcard $(B)/*.d $(B)/debug/*.d)
 
-# For another architecture, by its compiler.
+# For another architecture, by its compiler: all but the tools once more, in a directory of its own.
 # gcc-multilib cannot be installed beside a cross compiler; where there is no i686-linux-gnu-gcc, it is asked.
 # (psabi: gcc notes at every struct with a 64-bit atomic that gcc 10 had aligned it otherwise.)
-ARCHES     = i386 aarch64
-.PHONY: $(ARCHES)
 CC_i386    = $(if $(shell command -v i686-linux-gnu-gcc),i686-linux-gnu-gcc,gcc -m32) -Wno-psabi
 CC_aarch64 = aarch64-linux-gnu-gcc
-
-define architecture
-$(1): build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so $(PROGRAMS:build/%=build/$(1)/%)
-
-build/$(1)/%.o: shim/% Makefile
-	@mkdir -p $$(@D)
-	$$(CC_$(1)) $$(SHIM_CFLAGS) $$(CFLAGS) -c -o $$@ $$<
-
-build/$(1)/debug/%.o: shim/% Makefile
-	@mkdir -p $$(@D)
-	$$(CC_$(1)) $$(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $$(CFLAGS) -c -o $$@ $$<
-
-build/$(1)/lingerclose.map: shim/lingerclose.map shim/time64.map Makefile
-	@mkdir -p $$(@D)
-	$$(call MAP,$$(CC_$(1))) $$< >$$@
-
-build/$(1)/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/%.o)
-build/$(1)/debug/liblingerclose.so: $(SOURCES:shim/%=build/$(1)/debug/%.o)
-build/$(1)/liblingerclose.so build/$(1)/debug/liblingerclose.so: build/$(1)/lingerclose.map
-	$$(CC_$(1)) $$(CFLAGS) $$(subst =build/,=build/$(1)/,$$(SHIM_LDFLAGS)) -o $$@.new $$(filter %.o,$$^) -ldl
-	mv $$@.new $$@
-
-build/$(1)/tests/%.so: tests/%.preload.c
-	@mkdir -p $$(@D)/bench
-	$$(CC_$(1)) $$(TEST_CFLAGS) -fPIC -shared -o $$@ $$< -ldl
-
-build/$(1)/tests/%: tests/%.c $(wildcard tests/*.h)
-	@mkdir -p $$(@D)/bench
-	$$(CC_$(1)) $$(TEST_CFLAGS) -o $$@ $$<
-
--include $(wildcard build/$(1)/*.d build/$(1)/debug/*.d)
-endef
-$(foreach arch,$(ARCHES),$(eval $(call architecture,$(arch))))
+.PHONY: i386 aarch64
+i386 aarch64:
+	$(MAKE) B=build/$@ CC='$(CC_$@)' build/$@/liblingerclose.so debug test-programs
 
 test-programs: $(PROGRAMS)
 
-build/tests/%.so: tests/%.preload.c | build/tests/bench
+$(B)/tests/%.so: tests/%.preload.c | $(B)/tests/bench
 	$(CC) $(TEST_CFLAGS) -fPIC -shared -o $@ $< -ldl
 
-build/tests/%: tests/%.c $(wildcard tests/*.h) | build/tests/bench
+$(B)/tests/%: tests/%.c $(wildcard tests/*.h) | $(B)/tests/bench
 	$(CC) $(TEST_CFLAGS) -o $@ $<
 
-build build/debug build/tests/bench:
+$(B) $(B)/debug $(B)/tests/bench:
 	mkdir -p $@
 
 check: all debug test-programs
