@@ -67,10 +67,12 @@ static bool elf_open(struct elf *e, int fd)
     return true;
 }
 
-/* The first bytes, up to `most`, of the n-th segment of a type; their number, or -1 where there is none. */
-static ssize_t segment(const struct elf *e, unsigned type, unsigned n, char *to, size_t most)
+/* The first bytes, up to `most`, of the next segment of a type, whose number is *from or more; how many, or -1 where
+   there is none. A file may say that it has 65,535. */
+static ssize_t segment(const struct elf *e, unsigned type, unsigned *from, char *to, size_t most)
 {
-    for (unsigned i = 0; i < e->segments; i++) {
+    while (*from < e->segments) {
+        unsigned i = (*from)++;
         union {
             Elf64_Phdr wide;
             Elf32_Phdr narrow;
@@ -78,7 +80,7 @@ static ssize_t segment(const struct elf *e, unsigned type, unsigned n, char *to,
         if (pread(e->fd, &p, sizeof p, (off_t)(e->segments_at + (uint64_t)i * e->segment_size)) <
             (ssize_t)sizeof p.narrow)
             break;
-        if (p.wide.p_type != type || n-- > 0)
+        if (p.wide.p_type != type)
             continue;
         uint64_t size = e->class == ELFCLASS32 ? p.narrow.p_filesz : p.wide.p_filesz;
         uint64_t at = e->class == ELFCLASS32 ? p.narrow.p_offset : p.wide.p_offset;
@@ -92,7 +94,7 @@ static bool is_go(const struct elf *e)
 {
     char notes[4096];
     ssize_t length;
-    for (unsigned n = 0; (length = segment(e, PT_NOTE, n, notes, sizeof notes)) >= 0; n++)
+    for (unsigned from = 0; (length = segment(e, PT_NOTE, &from, notes, sizeof notes)) >= 0;)
         for (ssize_t at = 0; at + 16 <= length;) {
             Elf64_Nhdr h; /* the same in both classes: three words */
             memcpy(&h, notes + at, sizeof h);
@@ -202,6 +204,7 @@ static void check_elf(const struct elf *e)
 {
     struct elf ours;
     char loader[4096] = "";
+    unsigned first = 0;
     if (!read_library(e, &ours)) {
         doubt("install lingerclose again", "the library %s cannot be read", library);
         return;
@@ -214,7 +217,7 @@ static void check_elf(const struct elf *e)
         return;
     if (!strncmp(base_name(executable), "ld-linux", 8))
         doubt("name the program that it is to run", "it is glibc's loader itself");
-    else if (e->class && segment(e, PT_INTERP, 0, loader, sizeof loader - 1) <= 0)
+    else if (e->class && segment(e, PT_INTERP, &first, loader, sizeof loader - 1) <= 0)
         obstacle("install or build a dynamically linked one, or " PROXY,
                  "it is statically linked: there is no ld.so that could load the library");
     else if (e->class != ours.class || e->machine != ours.machine)
@@ -228,10 +231,11 @@ static void check_interpreter(char *words);
 
 static bool is_text(const char *s, ssize_t n) { return n > 0 && *s != *ELFMAG && !memchr(s, 0, (size_t)n); }
 
+static int depth; /* of scripts whose interpreters are scripts */
+
 /* running: path is /proc/PID/exe, never a script, whose privileges the process has already */
 void check_file(const char *path, bool running)
 {
-    static int depth;
     struct elf e;
     char head[256], *whole = running ? NULL : realpath(path, NULL);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

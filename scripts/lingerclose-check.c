@@ -26,13 +26,16 @@ unsigned findings(void) { return found; }
 /* Paths and names come from outside: a control character must not forge a line or drive a terminal. */
 static void vsay(const char *kind, const char *format, va_list ap, const char *remedy)
 {
-    char line[8192];
+    char line[16384];
     int n = snprintf(line, sizeof line, "%s: ", kind);
-    vsnprintf(line + n, sizeof line - (size_t)n, format, ap);
+    vsnprintf(line + n, sizeof line / 2, format, ap);
+    size_t length = strlen(line);
+    if (remedy)
+        snprintf(line + length, sizeof line - length, "; remedy: %s", remedy);
     for (char *s = line; *s; s++)
         if ((unsigned char)*s < ' ' || *s == 127)
             *s = '?';
-    printf("%s%s%s\n", line, remedy ? "; remedy: " : "", remedy ? remedy : "");
+    printf("%s\n", line);
 }
 
 void say(const char *kind, const char *format, ...)

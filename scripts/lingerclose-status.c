@@ -99,19 +99,27 @@ static enum state state_of(const struct stats *s, const struct stat *file)
     return owner_fits(s->pid, file->st_uid) && maps(s->pid, NULL, file->st_ino, true) ? RUNS : ENDED;
 }
 
-static void read_page(int dir, const char *directory, const char *name)
+/* Names and what pages say come from outside: a control character must not forge a line or drive a terminal. */
+static void make_printable(char *s)
+{
+    for (; *s; s++)
+        *s = isprint((unsigned char)*s) ? *s : '?';
+}
+
+static void read_page(int dir, const char *directory, char *name)
 {
     struct stat file;
     struct stats s;
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    make_printable(name);
     if (fd < 0 || fstat(fd, &file) || !S_ISREG(file.st_mode) ||
         (file.st_size && (read(fd, &s, sizeof s) != sizeof s || s.magic != STATS_MAGIC)))
         warnx("%s/%s is left out: %s", directory, name,
               fd < 0 ? strerror(errno) : "no page of counters, or one of another version of lingerclose");
     else if (file.st_size) { /* else it is just being made */
-        for (char *c = s.program; c < s.program + sizeof s.program; c++)
-            *c = c == s.program + sizeof s.program - 1 ? 0 : !*c || isprint((unsigned char)*c) ? *c : '?';
-        s.version[sizeof s.version - 1] = 0;
+        s.program[sizeof s.program - 1] = s.version[sizeof s.version - 1] = 0;
+        make_printable(s.program);
+        make_printable(s.version);
         new_row(RUNS)->s = s;
         rows[count - 1].state = state_of(&s, &file);
     }
@@ -154,6 +162,7 @@ static void read_proc(const char *directory)
         snprintf(path, sizeof path, "/proc/%d/comm", pid);
         slurp(path, r->s.program, sizeof r->s.program);
         r->s.program[strcspn(r->s.program, "\n")] = 0;
+        make_printable(r->s.program);
     }
     if (d)
         closedir(d);
@@ -178,7 +187,8 @@ static void look(const char *directory)
     count = 0;
     read_pages(directory);
     read_proc(directory);
-    qsort(rows, count, sizeof *rows, by_program);
+    if (count)
+        qsort(rows, count, sizeof *rows, by_program);
 }
 
 static int show_process(int pid, const char *directory)

@@ -363,12 +363,14 @@ void report_connection(int fd, const char *how) HIDDEN;
 void report_moved(int from, int to) HIDDEN;
 void report_begins(const struct lingering *) HIDDEN;
 void report_letgo(const struct lingering *, enum end) HIDDEN;
+void stats_forked(void) HIDDEN;
+void stats_end(void) HIDDEN;
+
+/* warnings.c */
 void report_warning(const char *name, const char *value, const char *is_not, const char *accepted,
                     const char *holds) HIDDEN;
 void report_file(const char *what, const char *detail) HIDDEN;
 void report_line(unsigned line, const char *text, const char *is_not, const char *accepted) HIDDEN;
-void stats_forked(void) HIDDEN;
-void stats_end(void) HIDDEN;
 
 /* debug.c: random delays at the windows, and rules that can be switched off, for the tests (the debug build only) */
 #ifdef LINGERCLOSE_DEBUG

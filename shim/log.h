@@ -1,5 +1,5 @@
 /*
- * line.c puts a line of text together, log.c sends it where the configuration says; report.c knows what it says.
+ * line.c puts a line of text together, log.c sends it where the configuration says; report.c and warnings.c know what it says.
  */
 #ifndef LOG_H
 #define LOG_H

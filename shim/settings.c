@@ -25,6 +25,7 @@ static struct {
     unsigned line;
 } in_file[MOST_SETTINGS];
 static unsigned found;
+static bool file_read;
 
 static struct {
     const char *name;
@@ -116,10 +117,9 @@ static void parse(char *s, char *end, unsigned line)
 
 static void read_file(void)
 {
-    static bool done;
-    if (done)
+    if (file_read)
         return;
-    done = true;
+    file_read = true;
     char *s = text, *end = text + load();
     for (unsigned line = 1; s < end; line++) {
         char *newline = memchr(s, '\n', (size_t)(end - s));
