@@ -23,7 +23,7 @@ PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-programs soak soak-million demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-programs fuzz soak soak-million demo bench readme lint install uninstall clean help
 
 all: build/liblingerclose.so $(TOOLS)
 
@@ -35,6 +35,7 @@ help:
 	@echo 'make check-modes    the suite in the modes that are not the default'
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
+	@echo 'make fuzz           what others may write, to the parsers and the launcher, for SECONDS (600) each'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make soak-million   a million connections over all process models: sent and received'
 	@echo 'make bench          what it costs'
@@ -117,6 +118,9 @@ check-threads: all test-programs
 
 check-programs: all test-programs
 	sh tests/check-programs
+
+fuzz: all
+	sh tests/fuzz/run
 
 soak: all test-programs
 	sh tests/soak

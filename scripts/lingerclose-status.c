@@ -224,8 +224,10 @@ int main(int argc, char **argv)
             prometheus = true;
         else if (!strcmp(argv[i], "--watch"))
             watch = true;
-        else if (pid || (pid = number(argv[i])) <= 0)
+        else if (pid || (pid = number(argv[i])) <= 0) {
+            make_printable(argv[i]);
             errx(FAILED, "--status \"%s\" is not a process; accepted: a process id, --prometheus, --watch", argv[i]);
+        }
     }
     if (prometheus && (watch || pid))
         errx(FAILED, "--prometheus is one snapshot of all programs: neither --watch nor a process id goes with it");

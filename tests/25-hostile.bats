@@ -86,3 +86,20 @@ open(sys.argv[1], "wb").write(head + note)' "$BATS_TEST_TMPDIR/program"
     [ "$status" = 1 ]
     [[ $output == *"it is statically linked"* ]]
 }
+
+@test "the launcher's sentence about a bad value is one line without control characters" {
+    run "$top/scripts/lingerclose" --mode "a${ESCAPE}[31m
+b" true
+    printable
+    [ "$output" = 'lingerclose: --mode "a?[31m?b" is not a mode; accepted: sync, background or auto' ]
+}
+
+@test "the tools' sentences about a bad argument are one line without control characters" {
+    for action in status report; do
+        run "$top/scripts/lingerclose" --$action "-${ESCAPE}[31m
+b"
+        printable
+        [ "$status" = 125 ]
+        [ "${#lines[@]}" = 1 ]
+    done
+}

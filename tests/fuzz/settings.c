@@ -60,7 +60,8 @@ static void check(void)
     const int64_t day = INT64_C(86400) * 1000000000, times[] = {config.linger, config.drain, config.idle, config.exit};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         must(times[i] >= 0 && times[i] <= day, "a time is at most a day");
-    must(config.mode <= MODE_BACKGROUND && config.when <= 1 && config.abort <= 1 && config.shutdown <= 1, "words are known");
+    must(config.mode <= MODE_BACKGROUND && config.when <= 1 && config.abort <= 1 && config.shutdown <= 1,
+         "words are known");
     must(config.steps && config.steps < 8 && config.roles && config.roles < 4 && config.families && config.families < 4,
          "sets are known");
     must(config.max <= 1000000, "MAX is at most a million");
