@@ -158,7 +158,8 @@ static void put_waits(const struct row *r)
     uint64_t all = waits(r);
     for (int i = 0; i < STATS_WAITS; i++) {
         uint64_t n = of(r, STAT_WAITS + i);
-        int length = n && n <= all ? (int)((double)n / (double)all * (double)(sizeof bar - 1)) : 0; /* a sum may overflow */
+        int length =
+            n && n <= all ? (int)((double)n / (double)all * (double)(sizeof bar - 1)) : 0; /* a sum may overflow */
         if (n && i == STATS_WAITS - 1)
             printf("  longer            %12" PRIu64 "  %.*s\n", n, length, bar);
         else if (n)
