@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -96,6 +97,23 @@ static inline void await_input(int fd)
 {
     if (poll(&(struct pollfd){fd, POLLIN, 0}, 1, -1) < 0)
         err(1, "poll");
+}
+
+/* Until a thread of ours sleeps: the third field of its stat, proc(5). false: it is gone. */
+static inline bool await_sleep(int thread)
+{
+    char path[64], state = 0;
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+    while (state != 'S') {
+        FILE *file = fopen(path, "re");
+        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
+            state = 0;
+        if (file)
+            fclose(file);
+        if (!state)
+            return false;
+    }
+    return true;
 }
 
 /* Until the other side has printed a line. */

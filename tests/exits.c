@@ -138,21 +138,13 @@ static void *thread_main(void *arg)
 static void start(void (*where)(void))
 {
     pthread_t thread;
-    char path[64], state = 0;
     call = where;
     waiter = 0;
     if (pthread_create(&thread, NULL, thread_main, NULL))
         errx(1, "pthread_create");
     while (!waiter)
         sched_yield();
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", waiter);
-    while (state != 'S') {
-        FILE *file = fopen(path, "re");
-        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
-            state = 'S';
-        if (file)
-            fclose(file);
-    }
+    await_sleep(waiter);
 }
 
 static void blocked(void)

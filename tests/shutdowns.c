@@ -101,19 +101,13 @@ static void *thread_main(void *arg)
 static pthread_t start(void (*where)(void))
 {
     pthread_t thread;
-    char path[64], state = 0;
     call = where;
     if (pthread_create(&thread, NULL, thread_main, NULL))
         errx(1, "pthread_create");
     while (!waiter)
         sched_yield();
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", waiter);
-    while (state != 'S') {
-        FILE *file = fopen(path, "re");
-        if (!file || fscanf(file, "%*d %*s %c", &state) != 1)
-            errx(1, "%s", path);
-        fclose(file);
-    }
+    if (!await_sleep(waiter))
+        errx(1, "the thread does not wait");
     return thread;
 }
 

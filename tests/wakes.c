@@ -23,19 +23,6 @@ static void *reader(void *unused)
     return unused;
 }
 
-/* proc(5), stat: the third field; S is asleep. */
-static void await_sleep(int thread)
-{
-    char path[64], state = 0;
-    snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
-    while (state != 'S') {
-        FILE *f = fopen(path, "r");
-        if (!f || fscanf(f, "%*d %*s %c", &state) != 1)
-            err(1, "%s", path);
-        fclose(f);
-    }
-}
-
 int main(void)
 {
     struct sigaction wake = {.sa_handler = nothing};

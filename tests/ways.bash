@@ -35,3 +35,14 @@ same_server() {
     [ "$(said server)" = "$server_plainly" ] || complain "the server said something else without the shim"
     unset server_plainly
 }
+
+# arrives BYTES PROGRAM CASE: with a slow peer whose input is unread, that many and EOF, and the program saw the same as
+# without the shim.
+arrives() {
+    plain "$2" "$3" -- peer port send=100 await=fin slow=20000:1
+    cut "$1"
+    same_server
+    shimmed "$2" "$3" -- peer port send=100 await=fin slow=20000:1
+    whole "$1"
+    same_server
+}

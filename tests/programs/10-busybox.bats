@@ -3,6 +3,7 @@
 # busybox nc -ll -e: a vfork child per connection, whose descriptors 0 and 1 the handler gets.
 
 load helper
+needs=(busybox busybox)
 
 start_httpd() {
     mkdir -p "$work/www"
@@ -11,18 +12,15 @@ start_httpd() {
 }
 
 @test "busybox httpd: a session of curl is the same" {
-    need_program busybox busybox
     need_program curl curl
     same "busybox httpd" start_httpd fetch_files
 }
 
 @test "busybox httpd: 3 MB with 64 KB pipelined behind the request arrive whole" {
-    need_program busybox busybox
     early "busybox httpd" "3 MB, more requests behind" start_httpd 8080 quiet_download[@] early_download[@]
 }
 
 @test "busybox httpd: a POST of 2 MB gets its answer" {
-    need_program busybox busybox
     early "busybox httpd" "2 MB POST refused" start_httpd 8080 quiet_upload[@] early_upload[@]
 }
 
@@ -32,17 +30,10 @@ start_nc() {
 }
 
 @test "busybox nc -ll -e: a session with its handler is the same" {
-    need_program busybox busybox
     need_program curl curl
     same "busybox nc -ll -e" start_nc fetch_files
 }
 
-@test "busybox nc -ll -e: 3 MB with 64 KB behind the request arrive whole" {
-    need_program busybox busybox
-    early "busybox nc -ll -e sh" "3 MB, more requests behind" start_nc 8080 quiet_download[@] early_download[@]
-}
-
-@test "busybox nc -ll -e: a POST of 2 MB gets its answer" {
-    need_program busybox busybox
-    early "busybox nc -ll -e sh" "2 MB POST refused" start_nc 8080 quiet_upload[@] early_upload[@]
+@test "busybox nc -ll -e: 3 MB with 64 KB behind the request arrive whole, and a POST of 2 MB gets its answer" {
+    early_files "busybox nc -ll -e sh" start_nc
 }

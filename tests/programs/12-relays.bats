@@ -39,20 +39,20 @@ start_socat_relay() {
 late_download=(rcvbuf=65536 text="$download" await=fin send=65536 slow=32768:1)
 late_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' await=reply send=2000000 read)
 
+late_files() {
+    early "$1" "3 MB, more after FIN" "$2" 8080 quiet_download[@] late_download[@]
+    early "$1" "2 MB POST refused" "$2" 8080 quiet_upload[@] late_upload[@]
+}
+
 @test "socat EXEC: a session is the same" {
     need_program socat socat
     need_program curl curl
     same "socat EXEC" start_socat_exec fetch_files
 }
 
-@test "socat EXEC: 3 MB with 64 KB after the server's FIN arrive whole" {
+@test "socat EXEC: 3 MB with 64 KB after the server's FIN arrive whole, and a POST of 2 MB gets its answer" {
     need_program socat socat
-    early "socat EXEC" "3 MB, more after FIN" start_socat_exec 8080 quiet_download[@] late_download[@]
-}
-
-@test "socat EXEC: a POST of 2 MB gets its answer" {
-    need_program socat socat
-    early "socat EXEC" "2 MB POST refused" start_socat_exec 8080 quiet_upload[@] late_upload[@]
+    late_files "socat EXEC" start_socat_exec
 }
 
 @test "socat EXEC: nothing is left behind" {
@@ -66,14 +66,9 @@ late_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r
     same "socat SYSTEM,nofork" start_socat_nofork fetch_files
 }
 
-@test "socat SYSTEM,nofork: 3 MB with 64 KB after the server's FIN arrive whole" {
+@test "socat SYSTEM,nofork: 3 MB with 64 KB after the server's FIN arrive whole, and a POST of 2 MB gets its answer" {
     need_program socat socat
-    early "socat SYSTEM,nofork" "3 MB, more after FIN" start_socat_nofork 8080 quiet_download[@] late_download[@]
-}
-
-@test "socat SYSTEM,nofork: a POST of 2 MB gets its answer" {
-    need_program socat socat
-    early "socat SYSTEM,nofork" "2 MB POST refused" start_socat_nofork 8080 quiet_upload[@] late_upload[@]
+    late_files "socat SYSTEM,nofork" start_socat_nofork
 }
 
 @test "socat SYSTEM,nofork: nothing is left behind" {
@@ -87,14 +82,9 @@ late_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r
     same "ncat --exec" start_ncat_exec fetch_files
 }
 
-@test "ncat --exec: 3 MB with 64 KB after the server's FIN arrive whole" {
+@test "ncat --exec: 3 MB with 64 KB after the server's FIN arrive whole, and a POST of 2 MB gets its answer" {
     need_program ncat ncat
-    early "ncat --exec" "3 MB, more after FIN" start_ncat_exec 8080 quiet_download[@] late_download[@]
-}
-
-@test "ncat --exec: a POST of 2 MB gets its answer" {
-    need_program ncat ncat
-    early "ncat --exec" "2 MB POST refused" start_ncat_exec 8080 quiet_upload[@] late_upload[@]
+    late_files "ncat --exec" start_ncat_exec
 }
 
 @test "ncat --exec: nothing is left behind" {
@@ -102,14 +92,9 @@ late_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r
     tidy "ncat --exec" start_ncat_exec fetch_files
 }
 
-@test "ncat --sh-exec: 3 MB with 64 KB after the server's FIN arrive whole" {
+@test "ncat --sh-exec: 3 MB with 64 KB after the server's FIN arrive whole, and a POST of 2 MB gets its answer" {
     need_program ncat ncat
-    early "ncat --sh-exec" "3 MB, more after FIN" start_ncat_sh_exec 8080 quiet_download[@] late_download[@]
-}
-
-@test "ncat --sh-exec: a POST of 2 MB gets its answer" {
-    need_program ncat ncat
-    early "ncat --sh-exec" "2 MB POST refused" start_ncat_sh_exec 8080 quiet_upload[@] late_upload[@]
+    late_files "ncat --sh-exec" start_ncat_sh_exec
 }
 
 @test "socat TCP to TCP: a session is the same" {
@@ -118,14 +103,9 @@ late_upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r
     same "socat TCP to TCP" start_socat_relay fetch_files
 }
 
-@test "socat TCP to TCP: 3 MB with 64 KB after the server's FIN arrive whole" {
+@test "socat TCP to TCP: 3 MB with 64 KB after the server's FIN arrive whole, and a POST of 2 MB gets its answer" {
     need_program socat socat
-    early "socat TCP to TCP" "3 MB, more after FIN" start_socat_relay 8080 quiet_download[@] late_download[@]
-}
-
-@test "socat TCP to TCP: a POST of 2 MB gets its answer" {
-    need_program socat socat
-    early "socat TCP to TCP" "2 MB POST refused" start_socat_relay 8080 quiet_upload[@] late_upload[@]
+    late_files "socat TCP to TCP" start_socat_relay
 }
 
 @test "socat TCP to TCP: nothing is left behind" {

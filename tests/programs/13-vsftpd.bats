@@ -3,6 +3,7 @@
 # syscall(SYS_clone), and can put a seccomp filter over the one that serves.
 
 load helper
+needs=(vsftpd vsftpd)
 
 # With an /etc of the place's own there are a user and a password.
 start_vsftpd() {
@@ -68,38 +69,31 @@ early_data() {
 }
 
 @test "vsftpd: sessions of an anonymous and a local user are the same" {
-    need_program vsftpd vsftpd
     same "vsftpd" start_vsftpd use_ftp
 }
 
 @test "vsftpd: a file of 3 MB arrives whole, whatever comes on its data connection" {
-    need_program vsftpd vsftpd
     early_data "vsftpd" start_vsftpd
 }
 
 @test "vsftpd: a long answer and one to QUIT, with 32 KB behind them, arrive whole" {
-    need_program vsftpd vsftpd
     early "vsftpd" "long answer and QUIT, 32 KB behind" start_vsftpd 2121 quiet_quit[@] early_quit[@]
 }
 
 @test "vsftpd: 2,000 answers and one to a wrong password, with 32 KB behind them, arrive whole" {
-    need_program vsftpd vsftpd
     early "vsftpd" "2,000 answers, wrong password, 32 KB behind" start_vsftpd 2121 quiet_failure[@] early_failure[@]
 }
 
 @test "vsftpd: nothing is left behind" {
-    need_program vsftpd vsftpd
     tidy "vsftpd" start_vsftpd use_ftp
 }
 
 # Debian 12's kills itself with its own filter at each listing and transfer (newfstatat), shim or no shim. Under the
 # filter the shim makes the real calls only.
 @test "vsftpd, seccomp_sandbox=YES: logins are the same" {
-    need_program vsftpd vsftpd
     same "vsftpd, seccomp_sandbox=YES" start_sandboxed log_in
 }
 
 @test "vsftpd, seccomp_sandbox=YES: nothing is left behind" {
-    need_program vsftpd vsftpd
     tidy "vsftpd, seccomp_sandbox=YES" start_sandboxed log_in
 }

@@ -3,6 +3,7 @@
 # log-in shell's environment is its own. ssh and scp as clients.
 
 load helper
+needs=(/usr/sbin/sshd openssh-server)
 
 # A key for the host and one for the user, who is root; /run is the place's own.
 prepare_sshd() {
@@ -72,21 +73,17 @@ quiet_banner=(text='no banner\r\n' read)
 early_banner=(text='no banner\r\n' send=65536 read)
 
 @test "sshd: logins, commands, transfers, a refused key and a forwarding are the same" {
-    need_program /usr/sbin/sshd openssh-server
     same sshd start_sshd by_clients_outside
 }
 
 @test "ssh, scp and sftp under the shim do the same" {
-    need_program /usr/sbin/sshd openssh-server
     same "ssh, scp, sftp" start_sshd_plainly by_clients_under
 }
 
 @test "sshd: a bad banner with 64 KB behind it gets its answer" {
-    need_program /usr/sbin/sshd openssh-server
     early sshd "bad banner, 64 KB behind" start_sshd 2222 quiet_banner[@] early_banner[@]
 }
 
 @test "sshd: eleven short logins leave nothing behind" {
-    need_program /usr/sbin/sshd openssh-server
     tidy sshd start_sshd log_in
 }

@@ -4,6 +4,7 @@
 
 load helper
 load web
+needs=(nginx nginx)
 
 # start_nginx [LINE of the server block]
 start_nginx() {
@@ -59,33 +60,28 @@ session() {
 }
 
 @test "nginx: a session of curl is the same" {
-    need_program nginx nginx
     need_program curl curl
     same nginx start_nginx session
 }
 
 @test "nginx: 3 MB arrive whole, however late the client sends on" {
-    need_program nginx nginx
     quiet=(text="$get" read)
     late=(rcvbuf=65536 text="$get" await=reply pause=TRY send=65536 slow=16384:1)
     TRIES=30 early nginx "3 MB, more requests behind" start_nginx 8080 quiet[@] late[@]
 }
 
 @test "nginx: 3 MB from a backend arrive whole, though the client sends after nginx has closed" {
-    need_program nginx nginx
     quiet=(text="$get_proxy" read)
     late=(rcvbuf=65536 text="$get_proxy" await=fin send=65536 slow=16384:1)
     early nginx "3 MB of a backend, more requests behind" start_nginx 8080 quiet[@] late[@]
 }
 
 @test "nginx: its own lingering close of a refused POST stays and takes no longer" {
-    need_program nginx nginx
     upload=(sndbuf=65536 text="$post" send=2000000 read)
     lingers nginx "2 MB POST refused" start_nginx 8080 upload[@]
 }
 
 @test "nginx: reset_timedout_connection still resets" {
-    need_program nginx nginx
     local i
     for i in plain shim; do
         phase $i
@@ -113,7 +109,6 @@ five_whole() {
 }
 
 @test "nginx: connections go on lingering while it reloads, quits and terminates" {
-    need_program nginx nginx
     local signal whole
     for signal in HUP QUIT TERM; do
         phase shim
@@ -140,7 +135,6 @@ five_whole() {
 }
 
 @test "nginx: with nothing lingering it reloads and ends as fast as without" {
-    need_program nginx nginx
     local i
     for i in plain shim; do
         phase $i
@@ -152,7 +146,6 @@ five_whole() {
 }
 
 @test "nginx: many early replies leave nothing behind" {
-    need_program nginx nginx
     quiet=(text="$get_proxy" read)
     late=(rcvbuf=65536 text="$get_proxy" await=fin send=65536 slow=65536:1)
     leaves_nothing start_nginx 8080 quiet[@] late[@]

@@ -3,6 +3,7 @@
 
 load helper
 load web
+needs=(lighttpd lighttpd)
 
 start_lighttpd() {
     mkdir -p "$work/www"
@@ -42,7 +43,6 @@ session() {
 }
 
 @test "lighttpd: the same session, and its own lingering takes no longer" {
-    need_program lighttpd lighttpd
     need_program curl curl
     same lighttpd start_lighttpd session
     lingers lighttpd "3 MB, more requests behind" start_lighttpd 8080 late[@]
@@ -52,6 +52,5 @@ session() {
 }
 
 @test "lighttpd: 3 MB arrive whole where its own lingering ends too early" {
-    need_program lighttpd lighttpd
     AT_ONCE=1 early lighttpd "3 MB to a client that pauses and sends on" start_lighttpd 8080 quiet[@] sleepy[@]
 }

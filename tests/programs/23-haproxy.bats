@@ -3,6 +3,7 @@
 
 load helper
 load web
+needs=(haproxy haproxy)
 
 # start_haproxy [WORD of the server lines]: before a backend that has 3 MB and refuses uploads, busybox httpd.
 start_haproxy() {
@@ -51,11 +52,9 @@ no_resets() {
     [ "$(value abort_on_data)" -le "$wanted" ] || complain "the kernel aborted on data"
 }
 
-get='GET /file HTTP/1.0\r\n\r\n'
-quiet=(text="$get" read)
-late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
-quiet_upload=(text='POST /denied HTTP/1.0\r\nContent-Length: 0\r\n\r\n' read)
-upload=(sndbuf=65536 text='POST /denied HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' send=2000000 read)
+late=(rcvbuf=65536 text="$download" await=fin send=65536 slow=65536:1)
+quiet_denied=(text='POST /denied HTTP/1.0\r\nContent-Length: 0\r\n\r\n' read)
+upload_denied=(sndbuf=65536 text='POST /denied HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' send=2000000 read)
 
 session() {
     for port in 8080 8081; do
@@ -68,7 +67,6 @@ session() {
 }
 
 @test "haproxy: the same session through its HTTP and its TCP mode" {
-    need_program haproxy haproxy
     need_program curl curl
     same haproxy start_haproxy session
     ends TERM haproxy
@@ -76,27 +74,23 @@ session() {
 }
 
 @test "haproxy, HTTP: 3 MB of the backend arrive whole, with more requests behind" {
-    need_program haproxy haproxy
-    early "haproxy, HTTP" "3 MB of a backend, more requests behind" start_haproxy 8080 quiet[@] late[@]
+    early "haproxy, HTTP" "3 MB of a backend, more requests behind" start_haproxy 8080 quiet_download[@] late[@]
 }
 
 @test "haproxy, TCP: 3 MB of the backend arrive whole, with 64 KB behind the request" {
-    need_program haproxy haproxy
-    early "haproxy, TCP" "3 MB of a backend, 64 KB behind the request" start_haproxy 8081 quiet[@] late[@]
+    early "haproxy, TCP" "3 MB of a backend, 64 KB behind the request" start_haproxy 8081 quiet_download[@] late[@]
 }
 
 @test "haproxy, HTTP: a POST of 2 MB that it denies gets its answer" {
-    need_program haproxy haproxy
-    early "haproxy, HTTP" "2 MB POST denied" start_haproxy 8080 quiet_upload[@] upload[@]
+    early "haproxy, HTTP" "2 MB POST denied" start_haproxy 8080 quiet_denied[@] upload_denied[@]
 }
 
 @test "haproxy: option nolinger still resets" {
-    need_program haproxy haproxy
     local i
     for i in plain shim; do
         phase $i
         start_haproxy
-        ask 8082 any rcvbuf=65536 text="$get" await=reply pause=100 slow=16384:1
+        ask 8082 any rcvbuf=65536 text="$download" await=reply pause=100 slow=16384:1
         [ "$(value end)" = RESET ]
         kernel
         [ "$(value rsts)" -gt 0 ]
@@ -105,7 +99,6 @@ session() {
 }
 
 @test "haproxy: its health checks of TCP still end with the reset that it wants" {
-    need_program haproxy haproxy
     local i
     for i in plain shim; do
         phase $i
@@ -117,12 +110,11 @@ session() {
 }
 
 @test "haproxy: a soft stop lets connections linger, and leaves nothing" {
-    need_program haproxy haproxy
     local i
     for i in plain shim; do
         phase $i
         start_haproxy
-        at_once 5 8080 any rcvbuf=65536 text="$get" await=fin pause=500 send=65536 slow=65536:1
+        at_once 5 8080 any rcvbuf=65536 text="$download" await=fin pause=500 send=65536 slow=65536:1
         until [ "$(inside cat /proc/net/tcp | grep -c ':1F90 .* 0[45] ')" = 5 ]; do sleep 0.02; done
         ends USR1 haproxy
         [ "$ms" -lt 6000 ]
@@ -139,6 +131,5 @@ session() {
 }
 
 @test "haproxy: many early replies leave nothing behind" {
-    need_program haproxy haproxy
-    leaves_nothing start_haproxy 8081 quiet[@] late[@]
+    leaves_nothing start_haproxy 8081 quiet_download[@] late[@]
 }

@@ -3,6 +3,7 @@
 
 load helper
 load web
+needs=(redis-server redis-server)
 
 start_redis() {
     rm -f "$work/dump.rdb"
@@ -25,7 +26,6 @@ session() {
 }
 
 @test "redis: a session of redis-cli is the same" {
-    need_program redis-server redis-server
     need_program redis-cli redis-tools
     same redis start_redis session
     ends TERM redis-server
@@ -33,21 +33,18 @@ session() {
 }
 
 @test "redis: QUIT with 64 KB behind gets its answer" {
-    need_program redis-server redis-server
     quiet=(text='QUIT\r\n' read)
     junk=(text='QUIT\r\n' send=65536 pause=5 send=65536 read)
     early redis "QUIT, 64 KB behind" start_redis 6379 quiet[@] junk[@]
 }
 
 @test "redis: a protocol error with 64 KB behind gets its answer" {
-    need_program redis-server redis-server
     quiet=(text='*1\r\n$-7\r\n' read)
     junk=(text='*1\r\n$-7\r\n' send=65536 pause=5 send=65536 read)
     early redis "protocol error, 64 KB behind" start_redis 6379 quiet[@] junk[@]
 }
 
 @test "redis: a value of 3 MB arrives whole, with QUIT and more commands behind" {
-    need_program redis-server redis-server
     quiet=(text='GET big\r\nQUIT\r\n' read)
     late=(rcvbuf=65536 text='GET big\r\nQUIT\r\n' await=reply send=65536 slow=65536:1)
     early redis "value of 3 MB, more commands behind" start_redis 6379 quiet[@] late[@]
@@ -55,7 +52,6 @@ session() {
 
 @test "redis: clients leave while a child saves, and the child still ends when it has saved" {
     # The child has every connection, and ends by _exit. Until then no FIN can go out, with the shim or without.
-    need_program redis-server redis-server
     need_program redis-cli redis-tools
     local i how
     local -A took
@@ -85,7 +81,6 @@ session() {
 }
 
 @test "redis: many early replies leave nothing behind" {
-    need_program redis-server redis-server
     quiet=(text='GET big\r\nQUIT\r\n' read)
     late=(rcvbuf=65536 text='GET big\r\nQUIT\r\n' await=reply send=65536 slow=65536:1)
     leaves_nothing start_redis 6379 quiet[@] late[@]

@@ -3,6 +3,7 @@
 
 load helper
 load web
+needs=(node nodejs)
 
 start_node() {
     head -c 3000000 /dev/zero >"$work/file"
@@ -30,7 +31,6 @@ session() {
 }
 
 @test "node: a session of curl is the same" {
-    need_program node nodejs
     need_program curl curl
     same node start_node session
     ends TERM node
@@ -38,34 +38,29 @@ session() {
 }
 
 @test "node, http: a POST of 2 MB gets its 404" {
-    need_program node nodejs
     quiet=(text='POST /none HTTP/1.0\r\nContent-Length: 0\r\n\r\n' read)
     upload=(sndbuf=65536 text='POST /none HTTP/1.0\r\nContent-Length: 2000000\r\n\r\n' send=2000000 read)
     early "node, http" "2 MB POST refused" start_node 8080 quiet[@] upload[@]
 }
 
 @test "node, http: 3 MB arrive whole, with more requests behind" {
-    need_program node nodejs
     quiet=(text="$get" read)
     late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
     early "node, http" "3 MB, more requests behind" start_node 8080 quiet[@] late[@]
 }
 
 @test "node, net: 3 MB and destroy() with 64 KB unread arrive whole" {
-    need_program node nodejs
     quiet=(read)
     late=(rcvbuf=65536 send=65536 slow=65536:1)
     early "node, net" "3 MB, destroy() with input unread" start_node 8081 quiet[@] late[@]
 }
 
 @test "node, net: end() lingers by itself, and takes no longer" {
-    need_program node nodejs
     late=(rcvbuf=65536 send=65536 slow=65536:1)
     lingers "node, net" "3 MB, end() with input to come" start_node 8082 late[@]
 }
 
 @test "node, cluster: what the parent accepts and passes on arrives whole" {
-    need_program node nodejs
     quiet=(text="$get" read)
     late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
     early "node, cluster" "3 MB, more requests behind" start_cluster 8080 quiet[@] late[@]
@@ -76,7 +71,6 @@ session() {
 }
 
 @test "node, cluster: many early replies leave nothing behind" {
-    need_program node nodejs
     quiet=(text="$get" read)
     late=(rcvbuf=65536 text="$get" await=fin send=65536 slow=65536:1)
     leaves_nothing start_cluster 8080 quiet[@] late[@]

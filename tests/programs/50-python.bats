@@ -5,6 +5,7 @@ load helper
 load models
 
 python=/usr/bin/python3
+needs=("$python" python3)
 
 start_model() {
     daemon 8080 "$python" "$top/tests/programs/servers.py" "$model" 8080
@@ -33,55 +34,40 @@ fetch() {
 }
 
 @test "Python http.server: a session of curl is the same" {
-    need_program "$python" python3
     need_program curl curl
     same "Python http.server" start_http fetch
 }
 
 @test "Python http.server: each reply arrives whole" {
-    need_program "$python" python3
-    local get='GET /file HTTP/1.0\r\n\r\n' post='POST /file HTTP/1.0\r\nContent-Length: '
-    local quiet=(text="$get" read)
-    local early=(rcvbuf=65536 text="$get" await=reply send=65536 slow=32768:1)
-    early "Python http.server" "3 MB, more requests behind" start_http 8080 quiet[@] early[@]
-    quiet=(text="${post}0\r\n\r\n" read)
-    early=(sndbuf=65536 text="${post}2000000\r\n\r\n" send=2000000 read)
-    early "Python http.server" "2 MB POST refused" start_http 8080 quiet[@] early[@]
-    leaves_nothing 8080 rcvbuf=65536 text="$get" await=reply send=65536 slow=32768:1
+    early_files "Python http.server" start_http
+    leaves_nothing 8080 "${early_download[@]}"
 }
 
 @test "Python ForkingTCPServer: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python ForkingTCPServer" forking
 }
 
 @test "Python ThreadingTCPServer: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python ThreadingTCPServer" threading
 }
 
 @test "Python asyncio streams: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python asyncio streams" streams
 }
 
 @test "Python multiprocessing, connections handed to a worker: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python multiprocessing, handed over" handing
 }
 
 @test "Python multiprocessing, connections pickled for a spawned worker: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python multiprocessing, pickled" pickling
 }
 
 @test "Python multiprocessing, children accept: each reply arrives whole" {
-    need_program "$python" python3
     model_is_whole "Python multiprocessing, prefork" pool
 }
 
 @test "Python ssl: each reply arrives whole" {
-    need_program "$python" python3
     need_program openssl openssl
     client=("$python" "$top/tests/programs/tls-peer.py")
     early "Python ssl" "3 MB, more input behind" start_tls 8080 get[@] get_early[@]
@@ -89,7 +75,6 @@ fetch() {
 }
 
 @test "Python ssl: a close_notify that comes after the server's close meets no RST" {
-    need_program "$python" python3
     need_program openssl openssl
     client=("$python" "$top/tests/programs/tls-peer.py")
     local phases i
@@ -112,7 +97,6 @@ fetch() {
 }
 
 @test "Python asyncio: SIGINT ends it as soon as ever, or within LINGERCLOSE_EXIT" {
-    need_program "$python" python3
     ends_in_time python3 streams INT
 }
 
@@ -129,13 +113,11 @@ client_session() {
 }
 
 @test "Python urllib: a session is the same" {
-    need_program "$python" python3
     kind=urllib
     same "Python urllib" start_http_without client_session
 }
 
 @test "Python requests: a session is the same" {
-    need_program "$python" python3
     "$python" -c 'import requests' 2>/dev/null || skip "requests is not installed (Debian package python3-requests)"
     kind=requests
     same "Python requests" start_http_without client_session

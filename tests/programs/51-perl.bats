@@ -3,22 +3,20 @@
 
 load helper
 load models
+needs=(perl perl)
 
 start_model() {
     daemon 8080 perl "$top/tests/programs/server.pl" "$model" 8080
 }
 
 @test "Perl, fork: each reply arrives whole" {
-    need_program perl perl
     model_is_whole "Perl, fork" fork
 }
 
 @test "Perl, one after the other: each reply arrives whole" {
-    need_program perl perl
     model_is_whole "Perl, one after the other" loop
 }
 
 @test "Perl, fork and exec with the connection as 0 and 1: each reply arrives whole" {
-    need_program perl perl
     model_is_whole "Perl, fork and exec" exec
 }

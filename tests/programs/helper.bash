@@ -11,7 +11,9 @@
 #   daemon PORT COMMAND...  starts one so, and waits until somebody listens on PORT
 #   ask PORT WORD...        one client, build/tests/peer; its line is in $output
 #   at_once N PORT WORD... N clients at once in the background, see below
+#   needs=(COMMAND PACKAGE) of a suite: what each of its tests needs
 #   early NAME CASE START PORT QUIET EARLY      the test of one early reply, see below
+#   early_files NAME START  both early replies of what make_handler makes, or of a server of HTTP with 3 MB in /file
 #   same NAME START SESSION                     the test of one normal session, see below
 #   tidy NAME START SESSION [SIGNAL]            the test that nothing is left behind, see below
 #   make_handler            a script that answers one request; the words of a peer for it and a session: see below
@@ -40,6 +42,7 @@ setup() {
     work=$BATS_TEST_TMPDIR/work
     mkdir -p "$work" "$rows"
     chmod 755 "$BATS_RUN_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR" "$work" 2>/dev/null || :
+    [ -z "${needs-}" ] || need_program "${needs[@]}"
 }
 
 teardown() {
@@ -251,6 +254,11 @@ early() {
     kernel
     no_resets
     row "$program" "$case" "$without" "$TRIES of $TRIES whole"
+}
+
+early_files() {
+    early "$1" "3 MB, more requests behind" "$2" 8080 quiet_download[@] early_download[@]
+    early "$1" "2 MB POST refused" "$2" 8080 quiet_upload[@] early_upload[@]
 }
 
 # same PROGRAM START SESSION
