@@ -1,4 +1,6 @@
-/* The family's shared memory: see family.h. Lock-free, so that it may be used on the way of a close and in a child. */
+/* The family's shared memory: see family.h. Lock-free, so that it may be used on the way of a close and in a child.
+   A member may be another user's by now (privilege separation), and broken into. So nothing in it is an address, an index is
+   checked, and no loop is as long as it says: rubbish costs a connection its lingering, or the wait of holders.c. */
 #include "family.h"
 
 #include <errno.h>
@@ -61,6 +63,12 @@ void family_mark_taken(void)
 
 bool family_taken(void) { return family && atomic_load(&family->taken); }
 
+static uint32_t slots_used(void)
+{
+    uint32_t top = family ? atomic_load(&family->top) : 0;
+    return top < SLOTS || debug_mutant("trusts-shared") ? top : SLOTS;
+}
+
 static enum promise kind_of(uint64_t state) { return (enum promise)(uint32_t)state; }
 static uint32_t event_of(uint64_t state) { return (uint32_t)(state >> 32); }
 
@@ -104,7 +112,7 @@ static bool sweep(void)
 }
 
 /* A slot becomes visible last, as a whole. NULL: all are taken, or there is no memory; then doubt stays. */
-struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, uint64_t tag)
+static struct slot *take(enum promise kind, uint32_t event, uint32_t pending, uint64_t tag)
 {
     for (uint32_t i = 0; family && i < SLOTS; i++) {
         struct slot *s = &family->slots[i];
@@ -124,16 +132,23 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_fetch_add(&family->generation, 1);
         return s;
     }
-    if (sweep())
-        return family_take(kind, event, pending, tag);
-    family_refuse();
     return NULL;
+}
+
+struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, uint64_t tag)
+{
+    struct slot *s = take(kind, event, pending, tag);
+    if (!s && sweep())
+        s = take(kind, event, pending, tag);
+    if (!s)
+        family_refuse();
+    return s;
 }
 
 /* exec has failed. */
 void family_free_execing(pid_t process)
 {
-    uint32_t top = family ? atomic_load(&family->top) : 0;
+    uint32_t top = slots_used();
     for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
         if (kind_of(atomic_load(&s->state)) == EXECING && atomic_load(&s->child) == process)
             family_free(s);
@@ -155,7 +170,7 @@ void family_done(struct slot *s, uint32_t event, uint32_t who)
 
 struct slot *family_find(enum promise kind, uint64_t tag, bool mine)
 {
-    uint32_t top = family ? atomic_load(&family->top) : 0;
+    uint32_t top = slots_used();
     for (uint32_t i = 0; i < top; i++) {
         struct slot *s = &family->slots[i];
         if (kind_of(atomic_load(&s->state)) == kind && atomic_load(&s->tag) == tag &&
@@ -168,7 +183,7 @@ struct slot *family_find(enum promise kind, uint64_t tag, bool mine)
 /* Is a thread of ours in posix_spawn, system or popen? (In popen until pclose.) */
 bool family_spawning(void)
 {
-    uint32_t top = family ? atomic_load(&family->top) : 0;
+    uint32_t top = slots_used();
     for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
         if (kind_of(atomic_load(&s->state)) == SPAWNED && atomic_load(&s->maker) == family_me &&
             atomic_load(&s->pending) & PARENT)
@@ -237,7 +252,7 @@ static enum slots_say slot_says(struct slot *s, const struct question *q)
 enum slots_say family_ask(const struct question *q)
 {
     enum slots_say answer = NOBODY;
-    uint32_t top = family ? atomic_load(&family->top) : 0;
+    uint32_t top = slots_used();
     for (uint32_t i = 0; i < top && answer != SOMEBODY; i++) {
         enum slots_say says = slot_says(&family->slots[i], q);
         if (says > answer)

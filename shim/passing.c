@@ -69,7 +69,7 @@ void holders_gone(int fd)
     struct descriptor *d = descriptor(fd);
     struct slot *slot;
     if (d && set_has(SHARED, fd) && atomic_load(&d->born) == atomic_load(&holders_shares))
-        while ((slot = family_find(INFLIGHT, atomic_load(&d->cookie), true)))
+        for (int most = 1024; most && (slot = family_find(INFLIGHT, atomic_load(&d->cookie), true)); most--)
             family_free(slot);
 }
 

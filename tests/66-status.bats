@@ -177,6 +177,30 @@ cell() {
     [ "$(cell ended CLOSES)" = 1 ]
 }
 
+@test "no escape sequence that somebody has put into a page, or named a file or a process by, reaches the terminal" {
+    escape=$'\e[31m'
+    start close
+    head -c 5000 /dev/zero >"$pages/1$escape"
+    printf %s "$escape" | dd of="$pages/$pid" bs=1 seek=36 conv=notrunc status=none # stats.h, version
+    cp "$bin/pages" "$BATS_TEST_TMPDIR/$escape"
+    LD_PRELOAD=$lib LINGERCLOSE_STATS='' "$BATS_TEST_TMPDIR/$escape" say <&5 >"$BATS_TEST_TMPDIR/other" 3>&- &
+    other=$!
+    until grep -q . "$BATS_TEST_TMPDIR/other"; do sleep 0.01; done
+    grep -qF "$escape" "/proc/$other/comm" # the control
+    run "$reader"
+    echo "$output"
+    [ "$status" = 0 ]
+    never $'\e' <<<"$output"
+    grep -F '/1?[31m is left out' <<<"$output"
+    grep -F " $other ?[31m " <<<"$output"
+    run "$reader" "$pid"
+    echo "$output"
+    never $'\e' <<<"$output"
+    grep -F 'lingerclose ?[31m' <<<"$output"
+    kill "$other"
+    stop
+}
+
 @test "a page that somebody else has made for a process is not believed to be that one's" {
     [ "$(id -u)" = 0 ] || skip "only root can become another user"
     start close
