@@ -98,7 +98,7 @@ test-programs: $(PROGRAMS)
 $(B)/tests/%.so: tests/%.preload.c | $(B)/tests/bench
 	$(CC) $(TEST_CFLAGS) -fPIC -shared -o $@ $< -ldl
 
-$(B)/tests/%: tests/%.c $(wildcard tests/*.h) | $(B)/tests/bench
+$(B)/tests/%: tests/%.c $(wildcard tests/*.h tests/bench/*.h) | $(B)/tests/bench
 	$(CC) $(TEST_CFLAGS) -o $@ $<
 
 $(B) $(B)/debug $(B)/tests/bench:

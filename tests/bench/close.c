@@ -5,46 +5,15 @@
  *                            prints microseconds a connection: plain HAND SHIM
  * close serve plain|hand N   one of the servers: accepts N connections, one after another, reads a
  *                            request, writes a reply, then close(), or lingers by hand
- * close files N              N closes of an open file, between two marks that strace shows
  */
-#include "../connection.h"
+#include "lingers.h"
 #include <fcntl.h>
-#include <linux/sockios.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { REQUEST = 100, REPLY = 1000, LINGER_MS = 30000, DRAIN_MS = 30000, IDLE_MS = 2000 };
-
-/* Lingering close as one would write it into the program: the shim's steps and bounds, none of its
- * questions, since the program knows what its descriptor is. */
-static void close_by_hand(int fd)
-{
-    long start = now_ms(), quiet = start;
-    shutdown(fd, SHUT_WR);
-    for (;;) {
-        ssize_t n = recv(fd, NULL, 1 << 30, MSG_TRUNC | MSG_DONTWAIT);
-        long now = now_ms(), left = start + DRAIN_MS - now;
-        int outstanding = 0;
-
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || left <= 0)
-            break;
-        if (n > 0) {
-            quiet = now;
-            continue;
-        }
-        if (now - quiet >= IDLE_MS || now - start >= LINGER_MS) {
-            ioctl(fd, SIOCOUTQ, &outstanding);
-            if (!outstanding || now - start >= LINGER_MS)
-                break;
-            quiet = now;
-        }
-        poll(&(struct pollfd){fd, POLLIN, 0}, 1, left < IDLE_MS ? left : IDLE_MS);
-    }
-    close(fd);
-}
+enum { REQUEST = 100, REPLY = 1000 };
 
 static double cpu_us(void)
 {
@@ -137,24 +106,12 @@ static void compare(const char *n, const char *shim)
         ;
 }
 
-static void files(int n)
-{
-    for (int i = 0; i < n; i++) {
-        int fd = open("/dev/null", O_RDONLY);
-        (void)!write(-1, "mark", 4);
-        close(fd);
-        (void)!write(-1, "mark", 4);
-    }
-}
-
 int main(int argc, char **argv)
 {
     if (argc == 4 && !strcmp(argv[1], "serve"))
         serve(!strcmp(argv[2], "hand"), atoi(argv[3]));
     else if (argc == 4 && !strcmp(argv[1], "compare"))
         compare(argv[2], argv[3]);
-    else if (argc == 3 && !strcmp(argv[1], "files"))
-        files(atoi(argv[2]));
     else
-        errx(2, "usage: close compare N SHIM | serve plain|hand N | files N");
+        errx(2, "usage: close compare N SHIM | serve plain|hand N");
 }
