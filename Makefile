@@ -38,7 +38,7 @@ help:
 	@echo 'make fuzz           what others may write, to the parsers and the launcher, for SECONDS (600) each'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make soak-million   a million connections over all process models: sent and received'
-	@echo 'make bench          what it costs'
+	@echo 'make bench          what it costs: tables, CSV and SVG plots in build/bench; make bench SHORT=1 is quick'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
 	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
@@ -132,11 +132,8 @@ demo: all
 	sh scripts/demo
 
 bench: all test-programs
-	mkdir -p build/bench
-	sh tests/bench/close.sh | tee build/bench/close
-	sh tests/bench/fork.sh | tee build/bench/fork
-	sh tests/bench/lingering.sh | tee build/bench/lingering
-	sh tests/bench/programs.sh | tee build/bench/throughput
+	sh scripts/packages bench || echo 'bench: goes on without'
+	sh tests/bench/all
 
 readme: all test-programs
 	sh scripts/readme

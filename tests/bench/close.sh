@@ -1,28 +1,15 @@
 #!/bin/sh
-# What a close costs with the shim: system calls of a file's close, and CPU time of a TCP
-# connection against the same lingering written into the program by hand.
+# What a TCP connection costs a server from accept to its close with the shim, against the same lingering written into the
+# program by hand.
 #
 #   RUNS=15 CONNECTIONS=2000 sh tests/bench/close.sh
 set -eu
 
-top=$(cd "$(dirname "$0")/../.." && pwd)
-bin=$top/build/tests
-lib=$top/build/liblingerclose.so
+. "$(dirname "$0")/figures.sh"
 runs=${RUNS:-15}
 connections=${CONNECTIONS:-2000}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-
-calls_per_close() {
-    strace -o "$work/trace" ${1:+-E LD_PRELOAD="$1"} "$bin/bench/close" files 100
-    awk '/^write\(-1, "mark"/ { on = !on; next } on { n++ } END { print n / 100 }' "$work/trace"
-}
-
-if command -v strace >/dev/null; then
-    echo "system calls of one close of a file: $(calls_per_close '') without, $(calls_per_close "$lib") with the shim"
-else
-    echo "system calls of one close of a file: not counted, strace is not installed"
-fi
 
 # quartiles COLUMN [DIVISOR]: the median and the first and third quartile of a column, or of what
 # each run gives for it divided by another
@@ -39,6 +26,10 @@ while [ $i -lt "$runs" ]; do
     i=$((i + 1))
 done
 
+{
+    echo 'us plain,us by hand,us shim'
+    tr ' ' , <"$work/runs"
+} >"$out/close.csv"
 echo "CPU time of the server per TCP connection in us, medians of $runs runs of $connections connections:"
 echo "  plain close, no lingering: $(quartiles 1)"
 echo "  lingering written by hand: $(quartiles 2)"

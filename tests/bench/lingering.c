@@ -5,6 +5,7 @@
  *   and the figures are of all together:
  *     at_once      descriptors that they have more than before, when the last connection has been answered
  *     up_us        CPU time per connection, from accept to the return of close
+ *     next_us      what the last closes took, each of a connection more: median, of the slowest server
  *     anonymous    bytes of memory per connection
  *     idle         percent of one processor while nothing happens
  *     still        at_once, after that
@@ -21,10 +22,10 @@
 
 enum { REQUEST = 100, REPLY = 1000, IDLE_MS = 4000 };
 
-enum { SPARE = 200 };
+enum { SPARE = 200, LAST = 32 };
 
 struct result {
-    double up, anonymous, idle, down;
+    double up, next, anonymous, idle, down;
     int at_once, still, left;
 };
 
@@ -87,12 +88,21 @@ static int descriptors(pid_t pid)
     return n;
 }
 
+static int ascending(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }
+
+static int now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int)(t.tv_sec % 1000) * 1000000 + (int)(t.tv_nsec / 1000);
+}
+
 /* Like an event loop, all on O_NONBLOCK sockets; it reads the request, leaves the junk and answers. */
 static void serve(int n, bool keep)
 {
     char block[4096];
     raise_limit(n);
-    int *fds = calloc(n, sizeof *fds), fd = listener(AF_INET, 0, 0);
+    int *fds = calloc(n, sizeof *fds), fd = listener(AF_INET, 0, 0), took[LAST], closed = 0;
     memset(fds, 0xff, n * sizeof *fds);
     await_line();
     for (int i = 0; i < n; i++) {
@@ -102,12 +112,16 @@ static void serve(int n, bool keep)
         await_input(c);
         if (recv(c, block, REQUEST, 0) != REQUEST || send(c, block, REPLY, 0) != REPLY)
             err(1, "connection %d", i);
+        int start = now_us();
         if (keep)
             fds[i] = c;
         else
             close(c);
+        took[closed++ % LAST] = now_us() - start;
     }
-    puts("all");
+    closed = closed < LAST ? closed : LAST;
+    qsort(took, closed, sizeof *took, ascending);
+    printf("all %d\n", took[closed / 2]);
     await_line();
     for (int i = 0; i < n && keep; i++) /* read them first: no reset is to be counted */
         while (recv(fds[i], block, sizeof block, 0) > 0)
@@ -120,11 +134,12 @@ static void serve(int n, bool keep)
 
 static void tell(int to) { (void)!write(to, "\n", 1); }
 
-static void expect(FILE *from, const char *what)
+static int expect(FILE *from, const char *what)
 {
     char line[64];
     if (!fgets(line, sizeof line, from) || strncmp(line, what, strlen(what)))
         errx(1, "the server did not say %s", what);
+    return atoi(line + strlen(what));
 }
 
 /* One server and its peers; `all` is passed when every other pair has come as far. */
@@ -159,7 +174,7 @@ static struct result measure_one(int n, const char *shim, int ready, int all)
         if (send(fds[i], junk, sizeof junk, 0) != sizeof junk)
             err(1, "send");
     }
-    expect(from, "all");
+    r.next = expect(from, "all");
     r.at_once = descriptors(pid) - base;
     r.up = cpu_us(pid) - cpu;
     r.anonymous = (kilobytes(path, "Anonymous:") - memory) * 1024.0;
@@ -210,14 +225,15 @@ static void measure(int n, const char *shim)
             errx(1, "a server or its peers did not end well");
         sum.at_once += r.at_once;
         sum.up += r.up;
+        sum.next = r.next > sum.next ? r.next : sum.next;
         sum.anonymous += r.anonymous;
         sum.idle += r.idle;
         sum.still += r.still;
         sum.down += r.down;
         sum.left += r.left;
     }
-    printf("servers=%d at_once=%d up_us=%.2f anonymous=%.1f idle=%.3f still=%d down_us=%.2f left=%d\n", pairs,
-           sum.at_once, sum.up / n, sum.anonymous / n, sum.idle, sum.still, sum.down / n, sum.left);
+    printf("servers=%d at_once=%d up_us=%.2f next_us=%.0f anonymous=%.1f idle=%.3f still=%d down_us=%.2f left=%d\n",
+           pairs, sum.at_once, sum.up / n, sum.next, sum.anonymous / n, sum.idle, sum.still, sum.down / n, sum.left);
 }
 
 int main(int argc, char **argv)

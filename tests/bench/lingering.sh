@@ -2,19 +2,13 @@
 # What it costs that connections linger, all at once and with silent peers, against a server that keeps
 # as many connections open.
 #
-#   CONNECTIONS=20000 sh tests/bench/lingering.sh
+#   CONNECTIONS='1 100 1000 10000 50000' sh tests/bench/lingering.sh
 set -eu
-
-top=$(cd "$(dirname "$0")/../.." && pwd)
-bin=$top/build/tests
-lib=${SHIM:-$top/build/liblingerclose.so}
-connections=${CONNECTIONS:-20000}
+. "$(dirname "$0")/figures.sh"
+name=lingering
 
 # Time for all of them to come in: IDLE counts for each from its own close.
-export LINGERCLOSE_MAX=$((connections * 2)) LINGERCLOSE_IDLE=120s LINGERCLOSE_DRAIN=120s
-
-without=$("$bin/netns" "$bin/bench/lingering" measure "$connections")
-with=$("$bin/netns" "$bin/bench/lingering" measure "$connections" "$lib")
+export LINGERCLOSE_MAX=1000000 LINGERCLOSE_IDLE=120s LINGERCLOSE_DRAIN=120s
 
 # value NAME LINE
 value() {
@@ -23,10 +17,37 @@ value() {
     done
 }
 
+echo 'connections,processes,memory shim,memory kept open,up shim,up kept open,next close,down shim,down kept open,processor,left' >"$out/$name.csv"
+echo 'Connections that linger at once, their peers silent; in brackets, of a server that keeps as many open instead:'
+printf '%11s %9s %22s %22s %9s %18s %9s\n' '' '' 'memory a connection' 'accept to close' 'the next' 'its end' 'processor'
+printf '%11s %9s %22s %22s %9s %18s %9s\n' connections processes 'bytes' 'CPU us' 'close us' 'CPU us' '%'
+for connections in ${CONNECTIONS:-1 100 1000 10000 50000}; do
+    without=$("$bin/netns" "$bin/bench/lingering" measure "$connections")
+    with=$("$bin/netns" "$bin/bench/lingering" measure "$connections" "$lib")
+    # cell NAME
+    cell() { echo "$(value "$1" "$with") ($(value "$1" "$without"))"; }
+    if [ "$(value still "$with")" -lt "$connections" ]; then
+        echo "only $(value still "$with") of $connections connections still lingered after the idle seconds" >&2
+        exit 1
+    fi
+    printf '%11s %9s %22s %22s %9s %18s %9s\n' "$connections" "$(value servers "$with")" "$(cell anonymous)" "$(cell up_us)" \
+        "$(value next_us "$with")" "$(cell down_us)" "$(value idle "$with")"
+    row=$connections,$(value servers "$with")
+    for figure in anonymous up_us; do
+        row=$row,$(value $figure "$with"),$(value $figure "$without")
+    done
+    echo "$row,$(value next_us "$with"),$(value down_us "$with"),$(value down_us "$without"),$(value idle "$with"),$(value left "$with")" >>"$out/$name.csv"
+done
 
-echo "$(value at_once "$with") connections lingering at once in $(value servers "$with") process(es), $(value still "$with") after the idle seconds:"
-echo "  memory of the process, per connection:  $(value anonymous "$with") bytes ($(value anonymous "$without") where they are kept open)"
-echo "  CPU time from accept to close's return: $(value up_us "$with") us ($(value up_us "$without"), without the close)"
-echo "  CPU time for the end, per connection:   $(value down_us "$with") us ($(value down_us "$without"))"
-echo "  processor while they linger:            $(value idle "$with") %"
-echo "  descriptors left in the end:            $(value left "$with")"
+plot $name <<'END'
+set title 'Connections that linger at once'
+set logscale x
+set xlabel 'connections'
+set ylabel 'CPU time, us a connection'
+set y2label '% of a processor'
+set y2tics
+set yrange [0:*]
+set y2range [0:*]
+plot csv using 1:5 title 'accept to close' lt 3, '' using 1:6 title 'without the close' lt 1, \
+     '' using 1:7 title 'the next close, elapsed' lt 2, '' using 1:10 axes x1y2 title 'while they linger (right)' lt 4
+END

@@ -21,6 +21,8 @@ each=${SECONDS_EACH:-1}
 above=
 if chrt -f 1 true 2>/dev/null; then above='chrt -f 1'; fi
 clients=${CLIENTS:-32}
+out=${OUT:-$top/build/bench}
+mkdir -p "$out" || exit 1
 work=$(mktemp -d) || exit 1
 pids=
 trap 'kill $pids 2>/dev/null; wait; rm -rf "$work"' EXIT
@@ -164,6 +166,7 @@ measure() {
         pids=
         i=$((i + 1))
     done
+    sed "s/^/$1 /; s/ /,/g" "$work/rounds" >>"$out/throughput.csv"
     columns 1 3 %.0f "$1"
     columns 2 4 %.1f ''
 }
@@ -171,6 +174,7 @@ measure() {
 [ $# -gt 0 ] || set -- nginx lighttpd haproxy node redis
 echo "requests a second, a connection for each; medians of $rounds rounds of $each s (quartiles):"
 printf '%-9s %-28s %-28s %s\n' '' without with ratio
+echo 'program,requests a second without,us without,requests a second with,us with' >"$out/throughput.csv"
 for name in "$@"; do
     if command -v "$name" >/dev/null || command -v "$name-server" >/dev/null; then
         measure "$name"

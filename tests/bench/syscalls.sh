@@ -1,6 +1,6 @@
 #!/bin/sh
 # The system calls of one close, in their order, by strace: for each kind of descriptor plain, by the same lingering written
-# by hand (where there is any), and with the shim. tests/bench/syscalls has what is expected; tests/15-system-calls.bats
+# by hand (where there is any), and with the shim. tests/bench/syscalls has what is expected; tests/57-system-calls.bats
 # compares. After a change that is meant to be:
 #
 #   sh tests/bench/syscalls.sh >tests/bench/syscalls && git diff tests/bench/syscalls
