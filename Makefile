@@ -23,7 +23,7 @@ PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-programs fuzz soak soak-million demo bench readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-programs fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
 
 all: build/liblingerclose.so $(TOOLS)
 
@@ -39,6 +39,7 @@ help:
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make soak-million   a million connections over all process models: sent and received'
 	@echo 'make bench          what it costs: tables, CSV and SVG plots in build/bench; make bench SHORT=1 is quick'
+	@echo 'make pictures       what it does, as SVG and PNG, from real runs (it installs Chromium)'
 	@echo 'make readme         write the figures of README.md anew from their commands'
 	@echo 'make lint           formatter, analysers, exported names'
 	@echo 'make install        into $$DESTDIR$$PREFIX (now $(DESTDIR)$(PREFIX)); make uninstall'
@@ -134,6 +135,9 @@ demo: all
 bench: all test-programs
 	sh scripts/packages bench || echo 'bench: goes on without'
 	sh tests/bench/all
+
+pictures: all test-programs
+	sh scripts/pictures
 
 readme: all test-programs
 	sh scripts/readme

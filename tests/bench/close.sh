@@ -5,6 +5,7 @@
 #   RUNS=15 CONNECTIONS=2000 sh tests/bench/close.sh
 set -eu
 
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 runs=${RUNS:-15}
 connections=${CONNECTIONS:-2000}

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What fork() costs with open connections, without the shim and with it, by turns in one run.
 # Medians in microseconds: fork() as the parent sees it, and until an idle child has been reaped.
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 rounds=${ROUNDS:-7}
 

@@ -4,6 +4,7 @@
 #
 #   PEERS=1000 sh tests/bench/hostile.sh
 set -eu
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 peers=${PEERS:-1000}
 drain=3s linger=2s idle=1s exit=1s max=100

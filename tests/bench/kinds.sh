@@ -4,6 +4,7 @@
 #
 #   ROUNDS=31 sh tests/bench/kinds.sh
 set -eu
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 rounds=${ROUNDS:-31}
 work=$(mktemp -d)
@@ -29,6 +30,7 @@ calls() {
 echo "kind,calls plain,calls by hand,calls shim,plain ns,q1,q3,by hand ns,q1,q3,shim ns,q1,q3,shim/plain,q1,q3,shim/by hand,q1,q3" >"$out/kinds.csv"
 echo "processor time of one close, ns; medians of $rounds rounds of 64 (quartiles); in brackets system calls:"
 printf '%-15s %-26s %-26s %-26s %s\n' '' without 'by hand' shim ratio
+# shellcheck disable=SC2016 # awk's own $1
 for kind in file pipe udp unix tcp-finished tcp-waiting tcp-event-loop tcp-shared; do
     plain=$(column $kind '$3') shim=$(column $kind '$5') hand='' to_hand=''
     to_plain=$(column $kind '$5 / $3' %.2f)

@@ -6,6 +6,7 @@
 #
 #   ROUNDS=5 SECONDS_EACH=1 CLIENTS=16 sh tests/bench/latency.sh [nginx] [redis] [fork] [thread]
 set -u
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 PATH=$PATH:/usr/sbin:/sbin
 if [ -z "${INSIDE:-}" ]; then
@@ -165,7 +166,7 @@ printf '%-8s %-8s %-24s %-20s %-20s %s\n' '' '' 'requests a second' 'p50 ms' 'p9
 for name in "$@"; do
     case $name in
     nginx | redis)
-        command -v $name >/dev/null || command -v $name-server >/dev/null || {
+        command -v "$name" >/dev/null || command -v "$name-server" >/dev/null || {
             echo "$name is not installed"
             continue
         }

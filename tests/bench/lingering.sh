@@ -4,6 +4,7 @@
 #
 #   CONNECTIONS='1 100 1000 10000 50000' sh tests/bench/lingering.sh
 set -eu
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 name=lingering
 

@@ -4,9 +4,10 @@
 #
 #   EXTRA='10 100 1000 10000 100000' ROUNDS=15 sh tests/bench/open.sh
 set -eu
+# shellcheck source=tests/bench/figures.sh
 . "$(dirname "$0")/figures.sh"
 rounds=${ROUNDS:-15}
-most=$(ulimit -Hn)
+most=$(awk '/^Max open files/ { print $5 }' /proc/self/limits)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 [ "$most" != unlimited ] || most=1000000

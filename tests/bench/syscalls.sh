@@ -48,7 +48,8 @@ one() {
         }' "$work/trace"
 }
 
-for kind in ${*:-file pipe udp unix tcp-finished tcp-waiting tcp-event-loop tcp-shared}; do
+[ $# -gt 0 ] || set -- file pipe udp unix tcp-finished tcp-waiting tcp-event-loop tcp-shared
+for kind in "$@"; do
     one "$kind" plain plain
     case $kind in tcp-finished | tcp-waiting) one "$kind" hand 'by hand' ;; esac
     one "$kind" plain shim "$lib"
