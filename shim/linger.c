@@ -201,11 +201,14 @@ enum end linger_step(struct lingering *l, bool all, int64_t *next)
     return end;
 }
 
+/* poll cannot leave POLLERR out, and what is in the error queue (MSG_ZEROCOPY, SO_TIMESTAMPING) only the program reads. */
 static void wait_until(const struct lingering *l, int64_t next)
 {
     struct pollfd p = {.fd = blind(l) ? -1 : l->fd, .events = POLLIN | POLLRDHUP};
     int64_t wait = next - now();
-    poll(&p, 1, wait > 0 ? (int)((wait + MS - 1) / MS) : 0);
+    int ms = wait > 0 ? (int)((wait + MS - 1) / MS) : 0;
+    if (poll(&p, 1, ms) == 1 && p.revents == POLLERR)
+        poll(NULL, 0, ms < BLIND / MS ? ms : BLIND / MS);
 }
 
 /* The seed's solution #1, and #1 + #2: it is close(2) that waits until our data is acknowledged, for whole seconds. What

@@ -28,15 +28,19 @@ static int arrivals(int fd)
     return -1;
 }
 
-/* Waits for an arrival (without a set, for a moment). true: it is the peer's FIN. */
+/* Waits for an arrival (without a set, for a moment). true: it is the peer's FIN, or RST. An error alone is neither: the
+   program has not read its error queue, or wants to hear of ICMP messages. */
 static bool peer_finishes(int set, int fd, int64_t wait)
 {
     struct epoll_event e = {0};
     struct pollfd p = {.fd = fd, .events = POLLRDHUP};
-    if (set < 0)
-        return poll(&p, 1, (int)((least(wait, BLIND) + MS - 1) / MS)) > 0;
-    return bare_syscall(SYS_epoll_pwait, set, &e, 1, (int)((wait + MS - 1) / MS), NULL, 8) > 0 &&
-           e.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    int moment = (int)((least(wait, BLIND) + MS - 1) / MS);
+    if (set >= 0)
+        return bare_syscall(SYS_epoll_pwait, set, &e, 1, (int)((wait + MS - 1) / MS), NULL, 8) > 0 &&
+               e.events & (EPOLLRDHUP | EPOLLHUP);
+    if (poll(&p, 1, moment) > 0 && p.revents == POLLERR)
+        poll(NULL, 0, moment); /* it would be ready at once, for ever */
+    return p.revents & (POLLRDHUP | POLLHUP);
 }
 
 /* Input stays where it is, unless it is so much that the peer might wait for us to take it: half of the buffer is the

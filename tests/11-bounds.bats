@@ -27,6 +27,15 @@ setup() {
     whole 1000
 }
 
+@test "an error queue that the program has not read does not make the close spin" {
+    plain server zerocopy=1000 close -- peer port await=fin send=1 read
+    [ "$(value abort_on_data)" = 1 ]
+    LINGERCLOSE_IDLE=400ms shimmed server zerocopy=1000 close -- peer port read silent
+    took 400
+    between 0 "$(value cpu_ms)" 100
+    whole 1000
+}
+
 @test "a peer that drips a byte before each end of IDLE is given up after DRAIN" {
     plain server write=1000 close -- peer port await=fin send=1 read
     [ "$(value abort_on_data)" = 1 ]

@@ -21,6 +21,13 @@ same() {
     whole 1000000
 }
 
+@test "an error queue that the program has not read is not taken for the peer's end by shutdown(SHUT_RDWR)" {
+    plain server zerocopy=1000 shut=rdwr close -- peer port await=fin pause=100 send=100 read
+    [ "$(value rsts)" = 1 ]
+    shimmed server zerocopy=1000 shut=rdwr close -- peer port await=fin pause=100 send=100 read
+    whole 1000
+}
+
 @test "a peer that sends 2 MB against shutdown(SHUT_RDWR) is neither held up nor reset" {
     plain server write=1000 shut=rdwr close -- peer port sndbuf=65536 await=fin send=2000000 read
     [ "$(value send_error)" != none ]

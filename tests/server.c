@@ -9,6 +9,7 @@
  *   await=line         wait for a line on standard input
  *   read=N             read N bytes
  *   write=N            write N bytes of the pattern
+ *   zerocopy=N         send N bytes with MSG_ZEROCOPY; news of their delivery stays in the error queue
  *   urgent             send one urgent byte
  *   linger=N           SO_LINGER {1, N}
  *   cork               TCP_CORK
@@ -20,7 +21,7 @@
  *   errno=N            set errno, to see whether close keeps it
  *   storm              from now on a SIGALRM every millisecond
  *   exec[=PROGRAM]     become true(1), or another
- *   close              close, and print: close_ms= ret= errno=
+ *   close              close, and print: close_ms= ret= errno= cpu_ms=
  */
 #include "connection.h"
 #include <fcntl.h>
@@ -55,6 +56,15 @@ static void option(int fd, int level, int name, const void *value, socklen_t siz
         err(1, "setsockopt");
 }
 
+static void zerocopy(int fd, size_t n)
+{
+    static char block[65536];
+    pattern(block, 0, n);
+    option(fd, SOL_SOCKET, SO_ZEROCOPY, &(int){1}, sizeof(int));
+    if (send(fd, block, n, MSG_ZEROCOPY) != (ssize_t)n)
+        err(1, "MSG_ZEROCOPY");
+}
+
 static void nothing(int sig) { (void)sig; }
 
 static void storm(void)
@@ -79,9 +89,12 @@ static void fill(void)
 static void do_close(int fd, int set_errno)
 {
     long start = now_ms();
+    clock_t cpu = clock();
     errno = set_errno;
     int ret = close(fd), code = errno;
-    printf("close_ms=%ld ret=%d errno=%d\n", now_ms() - start, ret, code);
+    cpu = clock() - cpu;
+    printf("close_ms=%ld ret=%d errno=%d cpu_ms=%ld\n", now_ms() - start, ret, code,
+           (long)(cpu * 1000 / CLOCKS_PER_SEC));
 }
 
 int main(int argc, char **argv)
@@ -118,6 +131,8 @@ int main(int argc, char **argv)
             get(fd, n);
         else if (!strcmp(word, "write"))
             put(fd, n);
+        else if (!strcmp(word, "zerocopy"))
+            zerocopy(fd, n);
         else if (!strcmp(word, "urgent"))
             send(fd, "!", 1, MSG_OOB);
         else if (!strcmp(word, "linger"))
