@@ -24,8 +24,10 @@ static inline long now_ms(void)
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* ADDRESS: instead of 127.0.0.1, where the other end is behind a device of the test's own. */
 static inline socklen_t loopback(struct sockaddr_storage *address, int family, int port)
 {
+    const char *host = getenv("ADDRESS");
     struct sockaddr_in *four = (void *)address;
     struct sockaddr_in6 *six = (void *)address;
 
@@ -36,7 +38,7 @@ static inline socklen_t loopback(struct sockaddr_storage *address, int family, i
         six->sin6_port = htons(port);
         return sizeof *six;
     }
-    four->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    four->sin_addr.s_addr = host ? inet_addr(host) : htonl(INADDR_LOOPBACK);
     four->sin_port = htons(port);
     return sizeof *four;
 }

@@ -26,6 +26,9 @@ unset LD_PRELOAD "${!LINGERCLOSE@}"
 # But for the mode that tests/check-modes asks for; a test that is about one mode sets it itself.
 [ -z "${MODE-}" ] || export LINGERCLOSE_MODE=$MODE
 
+# Words of a command that plain and shimmed put before exchange, in its namespace.
+within=()
+
 # Runs a command in a fresh network namespace with lo up and 8 MB socket buffers.
 in_netns() {
     "$bin/netns" "$@"
@@ -52,7 +55,7 @@ counted() {
 plain() {
     need_netns
     echo "--- plain: $*"
-    PATH=$bin:$PATH run env -u SHIM netns exchange "$@" 3>&-
+    PATH=$bin:$PATH run env -u SHIM netns "${within[@]}" exchange "$@" 3>&-
     echo "$output"
     [ "$status" -eq 0 ]
 }
@@ -60,7 +63,7 @@ plain() {
 shimmed() {
     need_netns
     echo "--- shim: $*"
-    PATH=$bin:$PATH run env SHIM="${preload:-$lib}" netns exchange "$@" 3>&-
+    PATH=$bin:$PATH run env SHIM="${preload:-$lib}" netns "${within[@]}" exchange "$@" 3>&-
     echo "$output"
     [ "$status" -eq 0 ]
 }
