@@ -74,6 +74,16 @@ static ssize_t discard(int fd, uint64_t left)
     return n;
 }
 
+/* An ICMP message that the program wants to hear of (ip(7), IP_RECVERR) fails one call, and the connection goes on
+   (tcp_v4_err(); RFC 1122 section 4.2.3.9). */
+static bool soft_error(int fd)
+{
+    uint8_t state = 0; /* struct tcp_info begins with it */
+    socklen_t length = sizeof state;
+    return errno != EAGAIN && errno != EINTR && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) &&
+           state != TCP_CLOSE;
+}
+
 /* Discards what is there, or, where others wait for their turn, a share of it (END_MORE). END_NONE: there is no more for
    now. */
 enum end linger_discard(struct lingering *l, bool all)
@@ -82,6 +92,8 @@ enum end linger_discard(struct lingering *l, bool all)
     for (int gulps = 0; all || gulps < 4; gulps++) {
         uint64_t left = most - l->discarded;
         ssize_t n = discard(l->fd, left);
+        if (n < 0 && soft_error(l->fd))
+            n = discard(l->fd, left);
         if (n == 0)
             return l->deaf ? END_NONE : END_EOF;
         if (n < 0)

@@ -75,6 +75,25 @@ END
 END
 }
 
+@test "a program that wants to hear of ICMP messages (IP_RECVERR) closes as gently: they end no connection" {
+    local begin='
+            > P. 1:1001(1000) ack 1
+            > F. 1001:1001(0) ack 1
+        100 < icmp port
+        200 < P. 1:11(10) ack 1002' gently='
+            > . 1002:1002(0) ack 11
+        300 < F. 11:11(0) ack 1002
+            > . 1002:1002(0) ack 12
+        300 ! end'
+    wire plain server recverr write=1000 close <<END
+$begin
+            > R 1002:1002(0)
+END
+    lingers eof 10 300 recverr write=1000 close <<<"$begin$gently"
+    # And shutdown(SHUT_RDWR), whose lingering is in shim/shutdown.c.
+    wire shimmed server recverr write=1000 shut=rdwr close <<<"$begin$gently"
+}
+
 @test "segments out of order and twice: the peer's end is where its FIN stands, not when it comes" {
     late_input_resets
     lingers eof 20 300 write=1000 close <<'END'

@@ -14,6 +14,7 @@
  *   linger=N           SO_LINGER {1, N}
  *   cork               TCP_CORK
  *   rcvbuf=N           a fixed buffer
+ *   recverr            IP_RECVERR: ICMP errors are the socket's
  *   shut=wr | rd | rdwr
  *   say=TEXT           print a line
  *   fill               use up all descriptors
@@ -141,6 +142,8 @@ int main(int argc, char **argv)
             option(fd, IPPROTO_TCP, TCP_CORK, &one, sizeof one);
         else if (!strcmp(word, "rcvbuf"))
             option(fd, SOL_SOCKET, SO_RCVBUF, &(int){n}, sizeof(int));
+        else if (!strcmp(word, "recverr"))
+            option(fd, IPPROTO_IP, IP_RECVERR, &one, sizeof one);
         else if (!strcmp(word, "shut"))
             shutdown(fd, !strcmp(value, "wr") ? SHUT_WR : !strcmp(value, "rd") ? SHUT_RD : SHUT_RDWR);
         else if (!strcmp(word, "say"))
