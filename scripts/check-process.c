@@ -70,10 +70,13 @@ static bool take_environment(pid_t pid, bool *preload)
     FILE *f = open_of(pid, "environ");
     clearenv();
     while (f && getdelim(&entry, &size, 0, f) > 0) {
-        whole &= strchr(entry, '=') != NULL;
-        if (!strncmp(entry, "LINGERCLOSE", 11) && strchr(entry, '='))
-            putenv(strdup(entry));
+        char *value = strchr(entry, '=');
+        whole &= value != NULL;
         *preload |= !strncmp(entry, "LD_PRELOAD=", 11) && strstr(entry, "liblingerclose.so");
+        if (value && !strncmp(entry, "LINGERCLOSE", 11)) {
+            *value = 0;
+            setenv(entry, value + 1, 1);
+        }
     }
     free(entry);
     if (f)

@@ -449,6 +449,18 @@ LINGERCLOSE_PORTS=25,8000-8999'
     checked 2 '^cannot tell: its memory cannot be read' "$pid"
 }
 
+@test "what is in a program's memory is its own word: bits that mean nothing harm nobody who asks" {
+    titled
+    running LD_PRELOAD="$lib" "$there/titled"
+    until [ -z "$(tr -d '\0' <"/proc/$pid/environ")" ]; do :; done
+    checked 0 '^setting: the defaults, all of them$' "$pid"
+    local base at size
+    base=$(awk '/liblingerclose.so/ { sub(/-.*/, ""); print; exit }' "/proc/$pid/maps")
+    read -r at size <<<"$(readelf -SW "$lib" | sed -n 's/.* \.lingerclose  *PROGBITS  *\([0-9a-f]*\) [0-9a-f]* \([0-9a-f]*\) .*/\1 \2/p')"
+    tr '\0' '\377' </dev/zero | dd of="/proc/$pid/mem" bs=1 count=$((16#$size)) seek=$((16#$base + 16#$at)) conv=notrunc
+    checked 0 '^setting: LINGERCLOSE_FAMILIES=tcp,unix \(its memory\)$' "$pid"
+}
+
 @test "the check reads every setting that the shim has from its memory" {
     grep -oh '"LINGERCLOSE_[A-Z_]*"' "$top/shim/config.c" | sort -u | grep -v PROGRAMS |
         diff - <(grep -oh '"LINGERCLOSE_[A-Z_]*"' "$top/scripts/check-memory.c" | sort -u)
