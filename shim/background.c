@@ -32,7 +32,7 @@ enum { CLOSED, OPENING, OPEN };
 static _Atomic int set_state;   /* of the crowd's epoll set */
 static _Atomic bool running;    /* a thread runs the crowd, or is being made */
 static _Atomic pid_t thread_id; /* of the last one; 0: it has not begun */
-static _Atomic bool closing;    /* the thread is at close_set() */
+static _Atomic int closing;     /* threads that are at close_set() */
 static _Atomic int takers;      /* threads that are handing over */
 static struct crowd crowd = {.pause = PAUSE};
 
@@ -63,7 +63,7 @@ static bool open_set(void)
 static void close_set(void)
 {
     int open = OPEN;
-    atomic_store(&closing, true);
+    atomic_fetch_add(&closing, 1);
     if (atomic_compare_exchange_strong(&set_state, &open, OPENING)) {
         bool unused = !atomic_load(&takers) && !atomic_load(&crowd.members);
         if (unused) {
@@ -72,7 +72,19 @@ static void close_set(void)
         }
         atomic_store(&set_state, unused ? CLOSED : OPEN);
     }
-    atomic_store(&closing, false);
+    atomic_fetch_sub(&closing, 1);
+}
+
+/* No thread is there to close it. No handler of a signal may find this half done: it would wait for us. */
+static void close_unused_set(void)
+{
+    sigset_t all, before;
+    if (atomic_load(&running))
+        return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    close_set();
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* Gives the crowd up if nobody has come meanwhile. */
@@ -129,12 +141,15 @@ bool background_take(struct lingering *l)
     atomic_fetch_add(&takers, 1);
     bool taken = open_set() && crowd_add(&crowd, l);
     atomic_fetch_sub(&takers, 1);
-    if (!taken)
+    if (!taken) {
+        close_unused_set();
         return false;
+    }
     if (!atomic_compare_exchange_strong(&running, &no, true) || start_thread())
         return true;
     atomic_store(&running, false); /* RLIMIT_NPROC, a sandbox: nobody waits, then */
     crowd_end(&crowd, PARKED, END_NOW);
+    close_unused_set();
     return true;
 }
 
@@ -178,7 +193,7 @@ void background_forked(void)
     }
     atomic_store(&set_state, CLOSED);
     atomic_store(&running, false);
-    atomic_store(&closing, false);
+    atomic_store(&closing, 0);
     atomic_store(&takers, 0);
     atomic_store(&thread_id, 0);
 }

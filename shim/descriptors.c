@@ -322,9 +322,9 @@ void descriptor_unpark_all(void)
 {
     atomic_store(&forking, 0);
     for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;) {
-        lingering_at(fd)->era = 0;
-        lingering_at(fd)->moved = -1; /* nowhere: linger_claim() */
-        atomic_store(&lingering_at(fd)->claim, CLAIM_NONE);
+        lingering[fd].era = 0;
+        lingering[fd].moved = -1; /* nowhere: linger_claim() */
+        atomic_store(&lingering[fd].claim, CLAIM_NONE);
         descriptor_unpark(fd);
     }
     for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;) {

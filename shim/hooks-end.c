@@ -40,6 +40,16 @@ static int left_table(int result, bool unshared)
     return result;
 }
 
+/* Connections in the range go first. But an older kernel has no such call, and a container's filter may refuse it; then
+   nothing may have been closed. An empty range tells. */
+static bool connections_in(unsigned first, unsigned last)
+{
+    int fd = set_next(KNOWN, (int)first - 1), saved = errno;
+    bool any = fd >= 0 && (unsigned)fd <= last && next.close_range(~0U, ~0U, 0) == 0;
+    errno = saved;
+    return any;
+}
+
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
     next_bind();
@@ -47,7 +57,8 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
     bool unshares = flags & CLOSE_RANGE_UNSHARE && !__libc_single_threaded;
     if (!ours() || first > last || first > INT_MAX || unshares || flags & ~CLOSE_RANGE_UNSHARE)
         return left_table(next.close_range(first, last, flags), unshares);
-    leave_range(first, last, "close_range");
+    if (connections_in(first, last))
+        leave_range(first, last, "close_range");
     return close_pieces(first, last, flags, next.close_range);
 }
 
@@ -111,10 +122,10 @@ EXPORT void _Exit(int status) { _exit(status); }
 
 EXPORT int shutdown(int fd, int how)
 {
-    bool over = leave_shutdown(fd, how);
+    bool half = leave_shutdown(fd, how);
     int saved = errno;
     int result = next.shutdown(fd, how);
-    if (result == 0 || !over || errno != ENOTCONN)
+    if (result == 0 || !half || errno != ENOTCONN)
         return result;
     errno = saved;
     return 0;

@@ -138,9 +138,10 @@ EXPORT int dup(int fd) { return copied(fd, next.dup(fd)); }
 /* Does the kernel accept the source? If not, the target stays as it is, and is none of our business. */
 static bool replaces(int from, int to)
 {
-    if (!config.on || from == to || next.fcntl(from, F_GETFD) < 0)
-        return false;
-    return true;
+    int saved = errno;
+    bool accepted = config.on && from != to && next.fcntl(from, F_GETFD) >= 0;
+    errno = saved;
+    return accepted;
 }
 
 /* dup(2) knows this error, "during a race condition with open(2) and dup()"; it passes. */

@@ -123,18 +123,16 @@ static bool ours_alone(int fd)
 /* How long shutdown may drain: a program that has one thread, and a blocking socket that nobody else has, waits by its own
    choice. Else the call may be how another is woken from recv, and only the real call wakes it, unless the peer finishes,
    as most do at once: a moment. An event loop does not wait at all. */
-static bool drain_for_shutdown(int fd, bool alone)
+static bool drain_for_shutdown(struct lingering *here, bool alone)
 {
     static _Atomic int64_t moment = A_MOMENT;
-    struct lingering here;
-    long flags = bare_syscall(SYS_fcntl, fd, F_GETFL);
-    linger_prepare(&here, fd, role_of(fd));
+    long flags = bare_syscall(SYS_fcntl, here->fd, F_GETFL);
     if (flags < 0 || flags & O_NONBLOCK)
-        return linger_shutdown(&here, 0, true);
+        return linger_shutdown(here, 0, true);
     if (alone && __libc_single_threaded)
-        return linger_shutdown(&here, INT64_MAX, false);
+        return linger_shutdown(here, INT64_MAX, false);
     int64_t most = atomic_load(&moment);
-    bool over = linger_shutdown(&here, here.began + most, !alone);
+    bool over = linger_shutdown(here, here->began + most, !alone);
     /* A server that ends many silent sessions waits for two moments in all. */
     atomic_store(&moment, over ? A_MOMENT : most > A_MOMENT / 100 ? most / 2 : most);
     return over;
@@ -145,22 +143,24 @@ static bool drain_for_shutdown(int fd, bool alone)
  * close (linger.c tells why). So FIN goes first, then the wait for the peer's, and only then what was asked. SHUT_RD alone
  * is harmless until the close, which has to know of it.
  *
- * true: done as asked; the connection is over, and the kernel would say ENOTCONN.
+ * true: FIN is out, so where the connection has come to its end meanwhile, the kernel's ENOTCONN is not the program's: its
+ * own call would have come first.
  */
 bool leave_shutdown(int fd, int how)
 {
+    struct lingering here = {.finishing = false};
     int saved = errno, state;
-    bool own, over = false;
+    bool own;
     if ((how != SHUT_RD && how != SHUT_RDWR) || !letgo_wanted(fd))
         return false;
     holders_deaf(fd);
     if (how == SHUT_RDWR && config.shutdown && verdict_lingers(verdict_rules(fd, role_of(fd), &own))) {
         pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-        over = drain_for_shutdown(fd, ours_alone(fd));
-        if (!over)
+        linger_prepare(&here, fd, role_of(fd));
+        if (!drain_for_shutdown(&here, ours_alone(fd)))
             linger_headers_only(fd);
         pthread_setcancelstate(state, NULL);
     }
     errno = saved;
-    return over;
+    return here.finishing;
 }

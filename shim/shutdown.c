@@ -65,7 +65,7 @@ bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
     enum end end = END_NONE;
     int64_t when = 0, t;
     int unread = 0;
-    next.shutdown(l->fd, SHUT_WR);
+    l->finishing = !next.shutdown(l->fd, SHUT_WR);
     int set = until > l->began ? arrivals(l->fd) : -1;
     while ((end == END_NONE || end == END_MORE) && (t = now()) < until) {
         end = relieve(l, &unread, keep);

@@ -1,4 +1,4 @@
-/* nolock F_SETLK|F_GETLK EPERM|EACCES|ENOLCK|EINVAL command [args]: runs a command under a seccomp
+/* nolock F_SETLK|F_GETLK|F_GETFD EPERM|EACCES|ENOLCK|EINVAL command [args]: runs a command under a seccomp
  * filter that refuses that kind of fcntl() with that error, as a security module or an odd kernel may. */
 #include <err.h>
 #include <errno.h>
@@ -16,7 +16,7 @@ static unsigned number(const char *name)
     static const struct {
         const char *name;
         unsigned number;
-    } known[] = {{"F_SETLK", F_SETLK}, {"F_GETLK", F_GETLK}, {"EPERM", EPERM},
+    } known[] = {{"F_SETLK", F_SETLK}, {"F_GETLK", F_GETLK}, {"F_GETFD", F_GETFD}, {"EPERM", EPERM},
                  {"EACCES", EACCES},   {"ENOLCK", ENOLCK},   {"EINVAL", EINVAL}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -28,7 +28,7 @@ static unsigned number(const char *name)
 int main(int argc, char **argv)
 {
     if (argc < 4)
-        errx(2, "usage: nolock F_SETLK|F_GETLK ERROR command [args]");
+        errx(2, "usage: nolock F_SETLK|F_GETLK|F_GETFD ERROR command [args]");
 
     struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
