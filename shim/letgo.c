@@ -156,7 +156,8 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
         holders_gone(fd);
     if (freed)
         descriptor_forget(fd);
-    errno = saved;
+    if (!debug_mutant("errno-of-ours"))
+        errno = saved;
     return true;
 }
 
@@ -164,6 +165,8 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
 void letgo_finish(struct lingering *l, enum end end)
 {
     int parked = l->fd;
+    if (end == END_ERROR && debug_mutant("kept-on-error"))
+        return;
     report_letgo(l, end);
     atomic_store(&l->claim, CLAIM_NONE);
     if (set_has(PARKED, parked)) {

@@ -1,7 +1,7 @@
 /* One fault in one system call of a program and of what it forks (ptrace(2)).
  *
  *   inject list FILE PROGRAM [ARG...]                 FILE: "TASK NUMBER OCCURRENCE A B" of each call in the window
- *   inject TASK NUMBER OCCURRENCE ERROR PROGRAM [ARG...]   that call fails with ERROR ("EINTR"), or "kill": SIGKILL there;
+ *   inject TASK NUMBER[:A] OCCURRENCE ERROR PROGRAM [ARG...]   that call fails with ERROR ("EINTR"), or "kill": SIGKILL there;
  *                                                   "EPERM+": and all with this NUMBER from then on, as a filter does it
  *
  * TASK counts the threads and processes in the order in which they came, the program itself is 0; OCCURRENCE counts the
@@ -43,6 +43,7 @@ static bool window;
 static FILE *list;
 static struct {
     int task, number, occurrence, error; /* error 0: kill */
+    const char *first;                   /* ":A", or empty: whatever it is */
     bool ever, done;
 } fault;
 
@@ -90,7 +91,8 @@ static void entry(struct task *t, const struct __ptrace_syscall_info *info)
         fputc('\n', list);
         return;
     }
-    bool now = task == fault.task && t->calls[number] == fault.occurrence;
+    bool now = task == fault.task && t->calls[number] == fault.occurrence &&
+               (!*fault.first || atoll(fault.first + 1) == (long long)info->entry.args[0]);
     if ((int)number != fault.number || !(now || (fault.ever && fault.done)))
         return;
     if (!fault.done) {
@@ -163,7 +165,7 @@ int main(int argc, char **argv)
         err(1, "%s", argv[2]);
     if (!lists) {
         fault.task = atoi(argv[1]);
-        fault.number = atoi(argv[2]);
+        fault.number = (int)strtol(argv[2], (char **)&fault.first, 10);
         fault.occurrence = atoi(argv[3]);
         fault.ever = strchr(argv[4], '+');
         fault.error = error_of(strtok(argv[4], "+"));
