@@ -205,24 +205,6 @@ static void nap(struct crowd *c, bool more)
     atomic_store(&c->napping, false);
 }
 
-/* Until nobody is left, the time is up or it is told to stop. */
-void crowd_run(struct crowd *c, int64_t until)
-{
-    struct epoll_event events[EVENTS];
-    do {
-        bool more = false;
-        int wait = atomic_load(&c->members) ? rest(c, until) : 0;
-        long n = bare_syscall(SYS_epoll_pwait, c->epfd, events, EVENTS, wait, NULL, 8);
-        for (long i = 0; i < n; i++)
-            more |= visit(c, events[i].data.fd, false);
-        turn(c);
-        if (n > 0 && n < EVENTS && c->pause)
-            nap(c, more);
-        if (c->pause)
-            meet_newcomers(c);
-    } while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until);
-}
-
 /* The crowd is over: entries that were ended by others may still hang in its wheel. */
 void crowd_forget(struct crowd *c)
 {
@@ -243,4 +225,28 @@ void crowd_end(struct crowd *c, enum set in, enum end end)
             crowd_left(c);
         }
     }
+}
+
+/* Until nobody is left, the time is up or it is told to stop. Where epoll_pwait is refused (a filter), nobody's event would
+   ever come. */
+void crowd_run(struct crowd *c, int64_t until)
+{
+    struct epoll_event events[EVENTS];
+    do {
+        bool more = false;
+        int wait = atomic_load(&c->members) ? rest(c, until) : 0, epfd = c->epfd;
+        long n = bare_syscall(SYS_epoll_pwait, epfd, events, EVENTS, wait, NULL, 8);
+        if (n < 0 && errno != EINTR && epfd == c->epfd) {
+            crowd_end(c, PARKED, END_NOW);
+            crowd_end(c, KNOWN, END_NOW);
+            return;
+        }
+        for (long i = 0; i < n; i++)
+            more |= visit(c, events[i].data.fd, false);
+        turn(c);
+        if (n > 0 && n < EVENTS && c->pause)
+            nap(c, more);
+        if (c->pause)
+            meet_newcomers(c);
+    } while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until);
 }
