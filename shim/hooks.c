@@ -25,6 +25,7 @@ __attribute__((constructor)) static void start(void)
 {
     int saved = errno;
     next_bind();
+    next_bind_clock();
     debug_init();
     config_read();
     if (config.on) {

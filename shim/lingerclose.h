@@ -60,6 +60,7 @@ struct next {
     int (*execve)(const char *, char *const[], char *const[]);
     int (*execveat)(int, const char *, char *const[], char *const[], int);
     void (*_exit)(int);
+    int (*clock_gettime)(clockid_t, struct timespec *); /* libc's own, whoever else has one */
     /* these have no bare system call: next_bind() first */
     pid_t (*fork)(void);
     pid_t (*_Fork)(void);
@@ -88,6 +89,7 @@ struct next {
 extern struct next next HIDDEN;
 extern pid_t (*next_vfork)(void) HIDDEN; /* vfork in bare.S jumps through it */
 void next_bind(void) HIDDEN;
+void next_bind_clock(void) HIDDEN;
 long bare_syscall(long number, ...) HIDDEN; /* bare.S: syscall(2), past every hook, ours too */
 int bare_close(int fd) HIDDEN;
 

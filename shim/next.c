@@ -10,12 +10,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/lib-names.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* bare.S comes here with what the kernel returned. */
@@ -119,6 +121,11 @@ static int bare_execveat(int dir, const char *path, char *const argv[], char *co
     return (int)bare_syscall(SYS_execveat, dir, path, argv, envp, flags);
 }
 
+static int bare_clock_gettime(clockid_t clock, struct timespec *t)
+{
+    return (int)bare_syscall(SYS_clock_gettime, clock, t);
+}
+
 static void bare_exit(int status)
 {
     for (;;)
@@ -156,6 +163,7 @@ struct next next = {
     .execve = bare_execve,
     .execveat = bare_execveat,
     ._exit = bare_exit,
+    .clock_gettime = bare_clock_gettime,
 };
 pid_t (*next_vfork)(void) = bare_fork;
 
@@ -222,4 +230,14 @@ void next_bind(void)
     find("unshare", &next.unshare);
     find("setns", &next.setns);
     atomic_store(&bound, true);
+}
+
+/* The bounds are in real time: the clock of libfaketime may stand still, and no bound would ever come. The constructor's
+   alone, since dlopen allocates, and jemalloc comes to next_bind() by syscall(2) while it holds its own lock. */
+void next_bind_clock(void)
+{
+    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_NOLOAD);
+    void *definition = libc ? dlsym(libc, "clock_gettime") : NULL;
+    if (definition)
+        *(void **)&next.clock_gettime = definition;
 }
