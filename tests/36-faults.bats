@@ -61,3 +61,17 @@ need_inject() {
     shimmed refuse EAGAIN faults close -- "${client[@]}"
     grep 'descriptors: 0 too many' <<<"$output"
 }
+
+@test "close_range and the background end though a filter refuses epoll_pwait" {
+    need_inject
+    local wait
+    wait=$(number epoll_pwait)
+    plain faults close_range -- "${client[@]}"
+    same_server
+    shimmed inject 0 "$wait" 1 EPERM+ faults close_range -- "${client[@]}"
+    grep 'fault: done' <<<"$output"
+    grep 'descriptors: 0 too many' <<<"$output"
+    LINGERCLOSE_MODE=background shimmed inject 1 "$wait" 1 EPERM+ faults close -- "${client[@]}"
+    grep 'fault: done' <<<"$output"
+    grep 'descriptors: 0 too many' <<<"$output"
+}

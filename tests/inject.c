@@ -2,7 +2,7 @@
  *
  *   inject list FILE PROGRAM [ARG...]                 FILE: "TASK NUMBER OCCURRENCE A B" of each call in the window
  *   inject TASK NUMBER[:A] OCCURRENCE ERROR PROGRAM [ARG...]   that call fails with ERROR ("EINTR"), or "kill": SIGKILL there;
- *                                                   "EPERM+": and all with this NUMBER from then on, as a filter does it
+ *                                                   "EPERM+": each with this NUMBER does, of whatever task, as by a filter
  *
  * TASK counts the threads and processes in the order in which they came, the program itself is 0; OCCURRENCE counts the
  * calls with this NUMBER that it has made in the window, from 1. A and B are the first two arguments, "-" what is no
@@ -91,9 +91,9 @@ static void entry(struct task *t, const struct __ptrace_syscall_info *info)
         fputc('\n', list);
         return;
     }
-    bool now = task == fault.task && t->calls[number] == fault.occurrence &&
-               (!*fault.first || atoll(fault.first + 1) == (long long)info->entry.args[0]);
-    if ((int)number != fault.number || !(now || (fault.ever && fault.done)))
+    bool it = task == fault.task && t->calls[number] == fault.occurrence &&
+              (!*fault.first || atoll(fault.first + 1) == (long long)info->entry.args[0]);
+    if ((int)number != fault.number || !(it || fault.ever))
         return;
     if (!fault.done) {
         printf("fault: done\n");
