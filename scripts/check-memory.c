@@ -83,7 +83,7 @@ static void is_word(const char *name, unsigned is, unsigned by_default, const ch
 static void is_set(const char *name, unsigned is, unsigned by_default, const char *const *words)
 {
     char text[64] = "";
-    for (unsigned i = 0; is >> i; i++)
+    for (unsigned i = 0; words[i]; i++)
         if (is >> i & 1)
             snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? "," : "", words[i]);
     if (is != by_default)
@@ -131,18 +131,18 @@ void check_memory(pid_t pid)
     }
     /* What is there is that process's word, and may be anything. */
     is_word("LINGERCLOSE_MODE", c.mode % 3, config.mode, (const char *const[]){"auto", "sync", "background"});
-    is_set("LINGERCLOSE_STEPS", c.steps & 7, config.steps, (const char *const[]){"linger", "shutdown", "drain"});
+    is_set("LINGERCLOSE_STEPS", c.steps, config.steps, (const char *const[]){"linger", "shutdown", "drain", NULL});
     is_time("LINGERCLOSE_LINGER", c.linger, config.linger);
     is_time("LINGERCLOSE_DRAIN", c.drain, config.drain);
     is_time("LINGERCLOSE_IDLE", c.idle, config.idle);
     is_number("LINGERCLOSE_DRAIN_BYTES", c.drain_bytes[ROLE_ACCEPTED], config.drain_bytes[ROLE_ACCEPTED]);
-    is_set("LINGERCLOSE_ROLES", c.roles & 3, config.roles, (const char *const[]){"accepted", "connected"});
+    is_set("LINGERCLOSE_ROLES", c.roles, config.roles, (const char *const[]){"accepted", "connected", NULL});
     is_word("LINGERCLOSE_WHEN", c.when % 2, config.when, (const char *const[]){"always", "pending"});
     is_word("LINGERCLOSE_ABORT", c.abort % 2, config.abort, (const char *const[]){"keep", "linger"});
     is_number("LINGERCLOSE_MAX", c.max, config.max);
     is_time("LINGERCLOSE_EXIT", c.exit, config.exit);
     is_word("LINGERCLOSE_SHUTDOWN", c.shutdown % 2, config.shutdown, (const char *const[]){"off", "on"});
-    is_set("LINGERCLOSE_FAMILIES", c.families & 3, config.families, (const char *const[]){"tcp", "unix"});
+    is_set("LINGERCLOSE_FAMILIES", c.families, config.families, (const char *const[]){"tcp", "unix", NULL});
     is_ports(&c);
     if (c.log) /* it points into the environment */
         setting_is("LINGERCLOSE_LOG", "a place that has been written over");
