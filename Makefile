@@ -23,7 +23,7 @@ PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-programs fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-faults check-asan check-valgrind check-programs fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
 
 all: build/liblingerclose.so $(TOOLS)
 
@@ -34,6 +34,8 @@ help:
 	@echo 'make check-load     the races: 20,000 connections in every process model'
 	@echo 'make check-modes    the suite in the modes that are not the default'
 	@echo 'make check-threads  ThreadSanitizer and helgrind over the stress'
+	@echo 'make check-faults   every system call on the ways of a close made to fail in turn'
+	@echo 'make check-asan     AddressSanitizer and UndefinedBehaviorSanitizer; make check-valgrind: memcheck'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make fuzz           what others may write, to the parsers and the launcher, for SECONDS (600) each'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
@@ -90,8 +92,12 @@ build/lingerclose-unit: scripts/lingerclose-unit | build
 # (psabi: gcc notes at every struct with a 64-bit atomic that gcc 10 had aligned it otherwise.)
 CC_i386    = $(if $(shell command -v i686-linux-gnu-gcc),i686-linux-gnu-gcc,gcc -m32) -Wno-psabi
 CC_aarch64 = aarch64-linux-gnu-gcc
-.PHONY: i386 aarch64
-i386 aarch64:
+# Likewise with AddressSanitizer and UndefinedBehaviorSanitizer, for tests/check-asan. (nonnull: execve(2) takes a NULL argv
+# on Linux, glibc's declaration does not.)
+CC_asan    = $(CC) -fsanitize=address,undefined -fno-sanitize=nonnull-attribute -fno-sanitize-recover=undefined \
+             -fno-omit-frame-pointer
+.PHONY: i386 aarch64 asan
+i386 aarch64 asan:
 	$(MAKE) B=build/$@ CC='$(CC_$@)' build/$@/liblingerclose.so debug test-programs
 
 test-programs: $(PROGRAMS)
@@ -116,6 +122,15 @@ check-modes: all debug test-programs
 
 check-threads: all test-programs
 	sh tests/check-threads
+
+check-faults: all debug test-programs
+	sh tests/check-faults
+
+check-asan: all test-programs
+	sh tests/check-asan
+
+check-valgrind: all test-programs
+	sh tests/check-valgrind
 
 check-programs: all test-programs
 	sh tests/check-programs

@@ -166,7 +166,7 @@ EXPORT int setns(int fd, int type)
     return next.setns(fd, type);
 }
 
-EXPORT int prctl(int option, ...)
+MAY_READ_MORE EXPORT int prctl(int option, ...)
 {
     unsigned long a[4];
     va_list ap;

@@ -69,7 +69,7 @@ static int start_sharing(void *p)
 }
 
 /* Without CLONE_VM it is a fork. With it and without CLONE_FILES it is a vfork: the same memory, its own descriptors. */
-EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
+MAY_READ_MORE EXPORT int clone(int (*function)(void *), void *stack, int flags, void *argument, ...)
 {
     va_list ap;
     va_start(ap, argument);

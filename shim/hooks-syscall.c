@@ -168,7 +168,7 @@ static long known(long number, const long a[6], int state)
 }
 
 /* syscall(2) is no cancellation point, whatever stands behind the number. */
-EXPORT long syscall(long number, ...)
+MAY_READ_MORE EXPORT long syscall(long number, ...)
 {
     long a[6];
     int state;

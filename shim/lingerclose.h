@@ -24,6 +24,8 @@
 
 #define HIDDEN __attribute__((visibility("hidden")))
 #define EXPORT __attribute__((visibility("default")))
+/* Takes more arguments than it may have been given, as libc's own does: what is beyond them goes nowhere. */
+#define MAY_READ_MORE __attribute__((no_sanitize_address))
 
 struct epoll_event;
 struct mmsghdr;

@@ -122,6 +122,7 @@ static ssize_t pass(int to, int *fd, bool sends)
 static void receiver(void)
 {
     int fd = -1;
+    window_closes();
     close(ends[0]);
     if (poll(&(struct pollfd){ends[1], POLLIN, 0}, 1, -1) < 0)
         err(1, "poll");

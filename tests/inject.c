@@ -78,7 +78,7 @@ static void entry(struct task *t, const struct __ptrace_syscall_info *info)
     int task = (int)(t - tasks);
     if (number == SYS_getpriority && info->entry.args[0] == MARK) {
         t->outside = info->entry.args[1];
-        window = true;
+        window |= !t->outside;
         return;
     }
     if (!window || t->outside || number >= CALLS)
