@@ -11,11 +11,13 @@ SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attribut
               -fexceptions -fno-plt -pthread -MMD -MP -DVERSION='"$(VERSION)"'
 SHIM_LDFLAGS = -shared -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
                -Wl,--version-script=$(B)/lingerclose.map
+NAGLE_LDFLAGS = $(subst $(B)/lingerclose.map,shim/nagle/nagle.map,$(SHIM_LDFLAGS))
 STATUS_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror
 TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
 
 SOURCES  = $(wildcard shim/*.c) $(wildcard shim/*.S)
 OBJECTS  = $(patsubst shim/%,$(B)/%.o,$(SOURCES))
+NAGLE    = $(patsubst shim/%,$(B)/%.o,$(wildcard shim/nagle/*.c) shim/config.c shim/settings.c)
 DEBUG    = $(patsubst shim/%,$(B)/debug/%.o,$(SOURCES))
 PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard tests/*.c))) \
            $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c)) \
@@ -25,7 +27,7 @@ TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-stat
 
 .PHONY: all debug test-programs check check-load check-modes check-threads check-faults check-asan check-valgrind check-programs fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
 
-all: build/liblingerclose.so $(TOOLS)
+all: build/liblingerclose.so build/liblingerclose-nagle.so $(TOOLS)
 
 help:
 	@echo 'make                the shared object, build/liblingerclose.so'
@@ -59,6 +61,10 @@ $(B)/liblingerclose.so: $(OBJECTS) $(B)/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(OBJECTS) -ldl
 	mv $@.new $@
 
+$(B)/liblingerclose-nagle.so: $(NAGLE) shim/nagle/nagle.map
+	$(CC) $(CFLAGS) $(NAGLE_LDFLAGS) -o $@.new $(NAGLE) -ldl
+	mv $@.new $@
+
 $(B)/debug/liblingerclose.so: $(DEBUG) $(B)/lingerclose.map
 	$(CC) $(CFLAGS) $(SHIM_LDFLAGS) -o $@.new $(DEBUG) -ldl
 	mv $@.new $@
@@ -75,7 +81,7 @@ debug: $(B)/debug/liblingerclose.so
 $(B)/debug/%.o: shim/% Makefile | $(B)/debug
 	$(CC) $(SHIM_CFLAGS) -DLINGERCLOSE_DEBUG $(CFLAGS) -c -o $@ $<
 
-$(B)/%.o: shim/% Makefile | $(B)
+$(B)/%.o: shim/% Makefile | $(B)/nagle
 	$(CC) $(SHIM_CFLAGS) $(CFLAGS) -c -o $@ $<
 
 build/lingerclose-check: scripts/lingerclose-check.c $(wildcard scripts/check-*.c) shim/config.c shim/settings.c \
@@ -85,7 +91,7 @@ build/lingerclose-check: scripts/lingerclose-check.c $(wildcard scripts/check-*.
 build/lingerclose-unit: scripts/lingerclose-unit | build
 	install -m 755 $< $@
 
--include $(wildcard $(B)/*.d $(B)/debug/*.d)
+-include $(wildcard $(B)/*.d $(B)/nagle/*.d $(B)/debug/*.d)
 
 # For another architecture, by its compiler: all but the tools once more, in a directory of its own.
 # gcc-multilib cannot be installed beside a cross compiler; where there is no i686-linux-gnu-gcc, it is asked.
@@ -98,7 +104,7 @@ CC_asan    = $(CC) -fsanitize=address,undefined -fno-sanitize=nonnull-attribute 
              -fno-omit-frame-pointer
 .PHONY: i386 aarch64 asan
 i386 aarch64 asan:
-	$(MAKE) B=build/$@ CC='$(CC_$@)' build/$@/liblingerclose.so debug test-programs
+	$(MAKE) B=build/$@ CC='$(CC_$@)' build/$@/liblingerclose.so build/$@/liblingerclose-nagle.so debug test-programs
 
 test-programs: $(PROGRAMS)
 
@@ -108,7 +114,7 @@ $(B)/tests/%.so: tests/%.preload.c | $(B)/tests/bench
 $(B)/tests/%: tests/%.c $(wildcard tests/*.h tests/bench/*.h) | $(B)/tests/bench
 	$(CC) $(TEST_CFLAGS) -o $@ $<
 
-$(B) $(B)/debug $(B)/tests/bench:
+$(B) $(B)/nagle $(B)/debug $(B)/tests/bench:
 	mkdir -p $@
 
 check: all debug test-programs
@@ -164,6 +170,7 @@ lint: all
 BINDIR  = $(PREFIX)/bin
 DATADIR = $(PREFIX)/share
 FILES   = build/liblingerclose.so:$(LIBDIR)/liblingerclose.so \
+          build/liblingerclose-nagle.so:$(LIBDIR)/liblingerclose-nagle.so \
           $(foreach tool,$(TOOLS),$(tool):$(LIBDIR)/lingerclose/$(notdir $(tool))) \
           scripts/lingerclose:$(BINDIR)/lingerclose \
           scripts/lingerclose.1:$(DATADIR)/man/man1/lingerclose.1 \

@@ -143,6 +143,8 @@ void check_memory(pid_t pid)
     is_time("LINGERCLOSE_EXIT", c.exit, config.exit);
     is_word("LINGERCLOSE_SHUTDOWN", c.shutdown % 2, config.shutdown, (const char *const[]){"off", "on"});
     is_set("LINGERCLOSE_FAMILIES", c.families, config.families, (const char *const[]){"tcp", "unix", NULL});
+    is_word("LINGERCLOSE_NODELAY", c.nodelay % 2, config.nodelay, (const char *const[]){"off", "on"});
+    is_word("LINGERCLOSE_CORK", c.cork % 2, config.cork, (const char *const[]){"off", "on"});
     is_ports(&c);
     if (c.log) /* it points into the environment */
         setting_is("LINGERCLOSE_LOG", "a place that has been written over");

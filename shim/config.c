@@ -270,6 +270,8 @@ void config_read(void)
     read_duration("LINGERCLOSE_EXIT", &config.exit, "5s");
     read_word("LINGERCLOSE_SHUTDOWN", on_off, &config.shutdown, "on or off");
     read_subset("LINGERCLOSE_FAMILIES", families, &config.families, "tcp or tcp,unix", "tcp");
+    read_word("LINGERCLOSE_NODELAY", on_off, &config.nodelay, "on or off");
+    read_word("LINGERCLOSE_CORK", on_off, &config.cork, "on or off");
     read_ports();
     read_log();
     read_stats();

@@ -111,6 +111,7 @@ struct config {
     bool on;
     unsigned mode, when, abort;
     unsigned shutdown;
+    unsigned nodelay, cork;            /* for liblingerclose-nagle.so (nagle/) */
     unsigned steps, roles, families;   /* sets of STEP_, ROLE_ and FAMILY_ */
     int64_t linger, drain, idle, exit; /* ns */
     uint64_t drain_bytes[3];           /* by role */

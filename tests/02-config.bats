@@ -217,6 +217,8 @@ silent() {
     for value in many -1 1.5 99999999999999999999; do warns LINGERCLOSE_MAX "$value" 4096; done
     for value in http 70000 90-80 '80,' '80-' '80-,' -80 80,http; do warns LINGERCLOSE_PORTS "$value" all; done
     for value in nginx,,redis /usr/sbin/nginx; do warns LINGERCLOSE_PROGRAMS "$value" all; done
+    warns LINGERCLOSE_NODELAY yes off
+    warns LINGERCLOSE_CORK 1 off
     warns LINGERCLOSE_LOG somewhere off
 }
 

@@ -77,6 +77,15 @@ refuses() {
 	EOF
 	run "$launcher" --off printenv LINGERCLOSE
 	[ "$output" = off ]
+	for option in --nodelay --cork; do
+		variable=LINGERCLOSE_$(tr -d - <<<"$option" | tr '[:lower:]' '[:upper:]')
+		for value in on off; do
+			run "$launcher" "$option=$value" printenv "$variable"
+			[ "$output" = "$value" ]
+		done
+		run "$launcher" "$option" printenv "$variable"
+		[ "$output" = on ]
+	done
 }
 
 @test "a bad value is refused in one line that names the option, the value and what is accepted" {
@@ -109,6 +118,8 @@ refuses() {
 		refuses "--programs \"$value\" is not a list of programs; accepted: names such as httpd or !sshd" \
 			"$launcher" --programs "$value"
 	done
+	refuses '--nodelay "yes" is not a state; accepted: on or off' "$launcher" --nodelay=yes
+	refuses '--cork "" is not a state; accepted: on or off' "$launcher" --cork=
 	refuses '--log "here" is not a place for the log; accepted: off, stderr, syslog, journal or a path that starts with /' \
 		"$launcher" --log here
 }

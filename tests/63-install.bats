@@ -34,6 +34,7 @@ variables() {
     cat "$there/after"
     diff - "$there/after" <<-'EOF'
 		755 ./bin/lingerclose
+		755 ./lib/liblingerclose-nagle.so
 		755 ./lib/liblingerclose.so
 		755 ./lib/lingerclose/lingerclose-check
 		755 ./lib/lingerclose/lingerclose-report
@@ -175,8 +176,13 @@ completed() {
         for value in $(completed lingerclose "$option" ''); do
             [ "$option" = --unit ] || "$launcher" "$option" "$value" true || complain "$option $value"
         done
-    done < <(options | grep -vxE -- '--(off|check|status|report|print|help|version)')
+    done < <(options | grep -vxE -- '--(off|nodelay|cork|check|status|report|print|help|version)')
     completed lingerclose --abort '' | grep -qx keep
+    for option in --nodelay --cork; do # where a value follows after = only
+        for value in $(completed lingerclose $option =); do "$launcher" "$option=$value" true || complain "$option=$value"; done
+        completed lingerclose $option = o | grep -qx off
+        completed lingerclose $option unshar | grep -qx unshare
+    done
 }
 
 # zsh completes these keystrokes to: the line then

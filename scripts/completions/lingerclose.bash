@@ -10,7 +10,7 @@ _lingerclose_values() {
     --families) echo ', tcp unix' ;;
     --when) echo 'always pending' ;;
     --abort) echo 'keep linger' ;;
-    --shutdown) echo 'on off' ;;
+    --shutdown | --nodelay | --cork) echo 'on off' ;;
     --drain-bytes) echo 'auto' ;;
     --log) echo 'off stderr syslog journal' ;;
     --stats) echo 'off /run/lingerclose' ;;
@@ -33,7 +33,7 @@ _lingerclose_value() {
 }
 
 _lingerclose() {
-    local flags='--off --check --status --report --print --help --version'
+    local flags='--off --nodelay --cork --check --status --report --print --help --version'
     local valued='--mode --steps --linger --drain --idle --drain-bytes --roles --when --abort --max --exit --shutdown
         --families --ports --programs --log --stats --unit'
     local word=${COMP_WORDS[COMP_CWORD]} check='' i
@@ -47,6 +47,16 @@ _lingerclose() {
             ;;
         --check) check=1 ;;
         --off | --status | --report | --print | --help | --version | -h) ;;
+        --nodelay | --cork) # a value, or none
+            if [[ ${COMP_WORDS[i + 1]} == = ]]; then
+                ((i += 2))
+                if ((i > COMP_CWORD)); then word=; fi
+                if ((i >= COMP_CWORD)); then
+                    _lingerclose_value "${COMP_WORDS[i - 2]}" "$word"
+                    return
+                fi
+            fi
+            ;;
         -*)
             local option=${COMP_WORDS[i]}
             if [[ ${COMP_WORDS[i + 1]} == = ]]; then

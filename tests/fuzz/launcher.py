@@ -18,8 +18,10 @@ OPTIONS = {"--mode": ["sync", "background", "auto"], "--steps": ["linger,drain",
            "--roles": ["accepted,connected", "connected"], "--when": ["always", "pending"], "--abort": ["keep", "linger"],
            "--max": ["0", "4096", "1000000", "1000001", "0000001"], "--shutdown": ["on", "off"],
            "--families": ["tcp,unix", "unix"], "--ports": ["0", "25,80,8000-8999", "65535", "00025", "1-1", "2-1"],
+           "--nodelay": ["on", "off"], "--cork": ["on", "off"],
            "--programs": ["a b", "!x,y", "$(touch DONE)", "!!", "-"], "--log": ["off", "stderr"], "--stats": ["off"]}
-FLAGS = ["--off", "--print", "--help", "--version", "--unit", "--status", "--check", "--report", "--", "-x", "--nothing", "-"]
+ALONE = ["--nodelay", "--cork"]  # these take a value after = only
+FLAGS = ["--off", *ALONE, "--print", "--help", "--version", "--unit", "--status", "--check", "--report", "--", "-x", "--nothing", "-"]
 WORDS = ["on", "off", "auto", "sync", "background", "linger", "shutdown", "drain", "accepted", "connected", "always",
          "pending", "keep", "tcp", "unix", "stderr", "syslog", "journal", "!", ",", "-", ".", "ms", "s", "m", "K", "M", "G",
          "0", "1", "25", "64", "80", "1440", "65535", "65536", "86400", "1000000", "1000000000000", "08", "0x10", "1e3",
@@ -57,7 +59,7 @@ def arguments(r, place):
             text = path(r, place) + "/log"
         if option == "--log" and text in ("syslog", "journal"):
             text = "stderr"  # these may not be listening here
-        words += [option + "=" + text] if r.random() < 0.5 else [option, text]
+        words += [option + "=" + text] if option in ALONE or r.random() < 0.5 else [option, text]
         if given is not None:
             given["LINGERCLOSE" + option[1:].replace("-", "_").upper()] = text
     return words, given
