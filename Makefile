@@ -25,7 +25,7 @@ PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard
 
 TOOLS    = build/lingerclose-check build/lingerclose-unit build/lingerclose-status build/lingerclose-report
 
-.PHONY: all debug test-programs check check-load check-modes check-threads check-faults check-asan check-valgrind check-programs fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
+.PHONY: all debug test-programs check check-load check-modes check-threads check-faults check-asan check-valgrind check-programs coverage fuzz soak soak-million demo bench pictures readme lint install uninstall clean help
 
 all: build/liblingerclose.so build/liblingerclose-nagle.so $(TOOLS)
 
@@ -40,6 +40,7 @@ help:
 	@echo 'make check-asan     AddressSanitizer and UndefinedBehaviorSanitizer; make check-valgrind: memcheck'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make fuzz           what others may write, to the parsers and the launcher, for SECONDS (600) each'
+	@echo 'make coverage       which lines and branches of the shim the suite runs: build/coverage/index.html'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make soak-million   a million connections over all process models: sent and received'
 	@echo 'make bench          what it costs: tables, CSV and SVG plots in build/bench; make bench SHORT=1 is quick'
@@ -140,6 +141,9 @@ check-valgrind: all test-programs
 
 check-programs: all test-programs
 	sh tests/check-programs
+
+coverage: all debug test-programs
+	sh tests/check-coverage
 
 fuzz: all
 	sh tests/fuzz/run
