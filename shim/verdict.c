@@ -81,7 +81,7 @@ bool verdict_both_ends(int fd)
     while (looked++ < 64 && (other = set_next(KNOWN, other)) >= 0) {
         length = sizeof local;
         if (!getsockname(other, (struct sockaddr *)&local, &length) && local.sin6_port == peer.sin6_port &&
-            local.sin6_family == peer.sin6_family)
+            (local.sin6_family == AF_INET || local.sin6_family == AF_INET6)) /* the two need not be alike: ipv6(7) */
             return true;
     }
     return false;

@@ -40,6 +40,11 @@ both() {
     both 6 connected
 }
 
+@test "a listener for IPv6 and IPv4 that is called by IPv4: no stall at either end" {
+    both dual
+    both dual connected
+}
+
 @test "fifty such connections, one after another: no stall" {
     both many=50
 }

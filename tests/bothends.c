@@ -3,6 +3,7 @@
  * Prints how long each close took, what the other end read, and how that ended.
  *
  *   6            IPv6
+ *   dual         the listener is IPv6's, the connection comes by IPv4, as to most servers that listen on all addresses
  *   nonblock     both ends are O_NONBLOCK
  *   connected    the end that connected is closed first, not the accepted one
  *   thread       another thread reads the other end: there waiting has a point
@@ -42,7 +43,7 @@ static long timed_close(int fd)
 int main(int argc, char **argv)
 {
     int family = AF_INET, n = 1;
-    bool nonblock = false, connected = false, threaded = false, shared = false;
+    bool dual = false, nonblock = false, connected = false, threaded = false, shared = false;
     pthread_t thread;
     pid_t pid = 0;
 
@@ -50,6 +51,8 @@ int main(int argc, char **argv)
     for (char **word = argv + 1; *word; word++) {
         if (!strcmp(*word, "6"))
             family = AF_INET6;
+        else if (!strcmp(*word, "dual"))
+            dual = true;
         else if (!strcmp(*word, "nonblock"))
             nonblock = true;
         else if (!strcmp(*word, "connected"))
@@ -64,8 +67,10 @@ int main(int argc, char **argv)
             errx(2, "what is %s?", *word);
     }
     struct sockaddr_storage here;
-    socklen_t length = loopback(&here, family, 0);
-    int listening = socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    socklen_t length = loopback(&here, dual ? AF_INET6 : family, 0);
+    if (dual)
+        ((struct sockaddr_in6 *)&here)->sin6_addr = in6addr_any;
+    int listening = socket(here.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (bind(listening, (void *)&here, length) || listen(listening, n) ||
         getsockname(listening, (void *)&here, &length))
         err(1, "listen");
