@@ -107,10 +107,10 @@ beside() {
     client=(env "LD_PRELOAD=$neighbour" peer port send=100 read)
     preload=$neighbour shimmed neighbour -- "${client[@]}"
     local alone
-    alone=$(grep -E 'server: |bytes=' <<<"$output" | sed 's/ms=.*//')
+    alone=$(grep -E 'server: |bytes=' <<<"$output" | sed 's/ms=.*//' | sort)
     echo "$alone"
     for preload in "$neighbour:$lib" "$lib:$neighbour"; do
         shimmed neighbour -- "${client[@]}"
-        [ "$(grep -E 'server: |bytes=' <<<"$output" | sed 's/ms=.*//')" = "$alone" ]
+        [ "$(grep -E 'server: |bytes=' <<<"$output" | sed 's/ms=.*//' | sort)" = "$alone" ]
     done
 }
