@@ -198,6 +198,7 @@ cell() {
     never $'\e' <<<"$output"
     grep -F 'lingerclose ?[31m' <<<"$output"
     kill "$other"
+    wait "$other" || : # it reads the same line as the first
     stop
 }
 
