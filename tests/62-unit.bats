@@ -56,6 +56,7 @@ Environment=\"LINGERCLOSE_DRAIN=5s\"" ]
 
 @test "where the package has made /run/lingerclose the service counts there, unless told otherwise" {
     [ "$(id -u)" = 0 ] || skip "only root can put another /run in place"
+    need_mounts
     in_run() {
         # shellcheck disable=SC2016 # the inner shell's
         unshare -m --propagation private sh -c 'mount -t tmpfs run /run && eval "$0" && exec "$@"' "$@"
@@ -159,7 +160,7 @@ systemctl restart nginx.service" ]
         run "$launcher" --unit "$name"
         echo "$output"
         [ "$status" -eq 125 ]
-        [ "$output" = "lingerclose: --unit \"$name\" is not the name of a service; accepted: a name such as nginx.service or openvpn@home.service" ]
+        [ "$output" = "lingerclose: --unit \"${name//[[:cntrl:]]/?}\" is not the name of a service; accepted: a name such as nginx.service or openvpn@home.service" ]
     done
     run "$launcher" --unit nginx.service nginx -g x
     [ "$status" -eq 125 ]

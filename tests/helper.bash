@@ -38,6 +38,11 @@ need_netns() {
     "$bin/netns" true 2>/dev/null || skip "no network namespace of its own can be made here"
 }
 
+# In a chroot, for one, there is none.
+need_mounts() {
+    unshare -m true 2>/dev/null || skip "no mount namespace of its own can be made here"
+}
+
 need_command() {
     command -v "$1" >/dev/null || skip "$1 is not installed"
 }
