@@ -70,7 +70,7 @@ packages() {
 }
 
 @test "where nothing is missing, packages is silent and asks no one" {
-	system_of gcc make ip unshare tcpdump python3
+	system_of gcc make ip unshare tcpdump python3 dtrace
 	packages build demo
 	[ "$status" -eq 0 ]
 	[ -z "$output" ]
