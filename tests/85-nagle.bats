@@ -109,10 +109,36 @@ one_packet_each() {
     one_packet_each
 }
 
+# A byte by a copy of a connection, then a wait: is the connection still corked by the program?
+by_copy='import os, select, socket, sys
+def corked(s): return s.getsockopt(socket.IPPROTO_TCP, socket.TCP_CORK)
+listening = socket.create_server(("127.0.0.1", 0))
+if sys.argv[1] == "listener": listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+client = socket.create_connection(listening.getsockname())
+s = listening.accept()[0]
+if sys.argv[1] == "dup": s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1); copy = os.dup(s.fileno())
+elif sys.argv[1] == "makes": s.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1); d = s.dup(); copy = d.fileno()
+else: copy = s.fileno()
+os.write(copy, b"x")
+select.select([s], [], [], 0)
+print("corked=%d" % corked(s))'
+
+@test "cork: a copy of a connection that the program has corked is its own way as well, and so is what its corked socket accepts" {
+    need_command python3
+    need_netns
+    for way in dup makes listener; do
+        run in_netns env LD_PRELOAD="$preload" LINGERCLOSE_CORK=on python3 -c "$by_copy" $way
+        [ "$output" = corked=1 ] || complain "$way: $output"
+    done
+    # Control: another one is uncorked.
+    run in_netns env LD_PRELOAD="$preload" LINGERCLOSE_CORK=on python3 -c "$by_copy" none
+    [ "$output" = corked=0 ]
+}
+
 @test "cork: whoever gets the connection, or keeps it, gets it uncorked" {
     need_netns
     for way in fork _Fork vfork execl execlp execle execv execve execvp execvpe fexecve execveat syscall-execve \
-        posix_spawn posix_spawnp system popen sendmsg sendmmsg exit quick_exit _exit syscall-exit_group pthread_exit \
+        posix_spawn posix_spawnp system popen sendmsg sendmmsg syscall-sendmsg exit quick_exit _exit syscall-exit_group pthread_exit \
         close syscall-close dup2 dup3 close_range closefrom fclose freopen setsockopt; do
         # The control: the way alone takes no cork off.
         run in_netns timeout 20 "$bin/corked" $way own
@@ -182,11 +208,15 @@ hello' ]
 		{
 		    int fd = answer(AF_INET, 0, 0);
 		    (void)argc;
-		    if (argv[1] && setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){0}, sizeof(int)))
+		    int kill = argv[1] && argv[1][0] == 'k';
+		    if (kill && setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){0}, sizeof(int)))
 		        err(1, "setsockopt");
-		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
+		    if (argv[1] && argv[1][0] == 'n')
+		        syscall(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0L, 0L, 0L);
+		    else
+		        prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 		    for (char b; read(fd, &b, 1) == 1;)
-		        if (argv[1] ? setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){0}, sizeof(int)) : 0)
+		        if (kill ? setsockopt(fd, IPPROTO_TCP, TCP_CORK, &(int){0}, sizeof(int)) : 0)
 		            break;
 		        else if (b == '\n')
 		            for (int i = 0; i < 40; i++)
@@ -204,6 +234,8 @@ hello' ]
     preload=$nagle shimmed "$BATS_TEST_TMPDIR/strict" -- asker port 2
     [[ $output == *'server: exit=0'* ]]
     [ "$(value replies)" = 2 ]
+    preload=$nagle shimmed "$BATS_TEST_TMPDIR/strict" number -- asker port 2
+    [[ $output == *'server: exit=0'* ]]
 }
 
 @test "the launcher loads it where it is asked for: by an option, the environment or the file, and not else" {
@@ -227,6 +259,12 @@ hello' ]
     [ "$output" = "$preload:libc.so.6" ]
     run "$launcher" --cork --unit a.service
     grep -qxF "Environment=\"LD_PRELOAD=$preload\"" <<<"$output"
+    # The command in its comment makes it again.
+    unit=$output
+    command=$(sed -n 's/^# .*\(lingerclose --unit a.service [^>]*\)>.*/\1/p' <<<"$unit")
+    [[ $command == *--cork=on* ]]
+    PATH=$top/scripts:$PATH run sh -c "$command"
+    [ "$output" = "$unit" ]
     cp -R "$top/scripts" "$BATS_TEST_TMPDIR/scripts"
     mkdir "$BATS_TEST_TMPDIR/build"
     cp "$lib" "$BATS_TEST_TMPDIR/build/"

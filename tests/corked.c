@@ -144,7 +144,7 @@ static bool by_message(const char *how, int fd)
     } control = {.header = {CMSG_LEN(sizeof passed), SOL_SOCKET, SCM_RIGHTS}};
     struct mmsghdr m = {
         .msg_hdr = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control}};
-    if (strcmp(how, "sendmsg") && strcmp(how, "sendmmsg"))
+    if (strcmp(how, "sendmsg") && strcmp(how, "sendmmsg") && strcmp(how, "syscall-sendmsg"))
         return false;
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
         err(1, "socketpair");
@@ -157,7 +157,9 @@ static bool by_message(const char *how, int fd)
     }
     put_byte(fd);
     memcpy(CMSG_DATA(&control.header), &passed, sizeof passed);
-    if (!strcmp(how, "sendmsg") ? sendmsg(pair[0], &m.msg_hdr, 0) != 1 : sendmmsg(pair[0], &m, 1, 0) != 1)
+    if (!strcmp(how, "sendmsg")           ? sendmsg(pair[0], &m.msg_hdr, 0) != 1
+        : !strcmp(how, "syscall-sendmsg") ? syscall(SYS_sendmsg, (long)pair[0], &m.msg_hdr, 0L) != 1
+                                          : sendmmsg(pair[0], &m, 1, 0) != 1)
         err(1, "%s", how);
     spin_until_ended();
     return true;

@@ -1,10 +1,12 @@
 /*
  * The hooks of what gives a connection to others or lets go of it (so that nobody gets one that is corked and does not
- * know of it), of syscall(2) and of sandboxes. vfork needs none: its child has our memory, and execs or ends.
+ * know of it), of syscall(2) and of sandboxes. vfork needs none: its child has our memory, and execs or ends. (If it has
+ * closed a number that another thread writes to meanwhile, the kernel's 200 ms are what that reply waits.)
  */
 #include "nagle.h"
 
 #include <alloca.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <spawn.h>
 #include <stdarg.h>
@@ -21,41 +23,63 @@ static int copied(int from, int to)
     return to;
 }
 
+EXPORT int dup(int fd) { return copied(fd, NEXT(dup)(fd)); }
 EXPORT int close(int fd) { return push_one(fd), NEXT(close)(fd); }
 EXPORT int dup2(int from, int to) { return push_one(to), copied(from, NEXT(dup2)(from, to)); }
 EXPORT int dup3(int from, int to, int flags) { return push_one(to), copied(from, NEXT(dup3)(from, to, flags)); }
+
+static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
+{
+    int result = real(fd, command, argument);
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result;
+}
+
+/* Every argument of fcntl(2) is an int or a pointer: both come as one word. */
+MAY_READ_MORE EXPORT int fcntl(int fd, int command, ...)
+{
+    va_list ap;
+    va_start(ap, command);
+    void *argument = va_arg(ap, void *);
+    va_end(ap);
+    return control(NEXT(fcntl), fd, command, argument);
+}
+
+MAY_READ_MORE EXPORT int fcntl64(int fd, int command, ...)
+{
+    va_list ap;
+    va_start(ap, command);
+    void *argument = va_arg(ap, void *);
+    va_end(ap);
+    return control(NEXT(fcntl64), fd, command, argument);
+}
+
 EXPORT int close_range(unsigned a, unsigned z, int flags) { return waits(), NEXT(close_range)(a, z, flags); }
 EXPORT void closefrom(int first) { waits(), NEXT(closefrom)(first); }
-/* What a stream still has is flushed on the way, by liblingerclose.so too, and must not be held: its number goes. This
-   is the number, or -1 where it is left alone anyway. */
-static int stream_goes(FILE *f)
-{
-    int fd = stream_fd(f);
-    waits();
-    return own_way(fd) ? fd : -1;
-}
 
 EXPORT int fclose(FILE *f)
 {
-    int fd = stream_goes(f);
+    waits();
+    stream_goes = true;
     int result = NEXT(fclose)(f);
-    own_none(fd);
+    stream_goes = false;
     return result;
 }
 
 EXPORT FILE *freopen(const char *path, const char *mode, FILE *f)
 {
-    int fd = stream_goes(f);
+    waits();
+    stream_goes = true;
     FILE *result = NEXT(freopen)(path, mode, f);
-    own_none(fd);
+    stream_goes = false;
     return result;
 }
 
 EXPORT FILE *freopen64(const char *path, const char *mode, FILE *f)
 {
-    int fd = stream_goes(f);
+    waits();
+    stream_goes = true;
     FILE *result = NEXT(freopen64)(path, mode, f);
-    own_none(fd);
+    stream_goes = false;
     return result;
 }
 
@@ -154,7 +178,7 @@ EXPORT void _Exit(int status) { _exit(status); }
 /* ---- system calls by number ---- */
 
 /* What writes is known by its number; all else is taken for a wait. */
-EXPORT long syscall(long number, ...)
+MAY_READ_MORE EXPORT long syscall(long number, ...)
 {
     long a[6];
     va_list ap;
@@ -167,11 +191,18 @@ EXPORT long syscall(long number, ...)
         return socket((int)a[0], (int)a[1], (int)a[2]);
     case SYS_setsockopt:
         return setsockopt((int)a[0], (int)a[1], (int)a[2], (const void *)a[3], (socklen_t)a[4]);
+    case SYS_prctl:
+        return prctl((int)a[0], a[1], a[2], a[3], a[4]);
+    case SYS_sendmsg:
+    case SYS_sendmmsg:
+        passes((int)a[0]);
+        hold((int)a[0]);
+        break;
+    case SYS_dup:
+        return dup((int)a[0]);
     case SYS_write:
     case SYS_writev:
     case SYS_sendto:
-    case SYS_sendmsg:
-    case SYS_sendmmsg:
     case SYS_sendfile:
 #ifdef SYS_sendfile64
     case SYS_sendfile64:
@@ -191,7 +222,7 @@ EXPORT long syscall(long number, ...)
     return NEXT(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-EXPORT int prctl(int option, ...)
+MAY_READ_MORE EXPORT int prctl(int option, ...)
 {
     unsigned long a[4];
     va_list ap;
@@ -207,6 +238,7 @@ EXPORT int prctl(int option, ...)
 /* The other names under which glibc exports them. */
 EXPORT int __close(int) __attribute__((alias("close")));
 EXPORT int __dup2(int, int) __attribute__((alias("dup2")));
+EXPORT int __fcntl(int, int, ...) __attribute__((alias("fcntl")));
 EXPORT pid_t __fork(void) __attribute__((alias("fork")));
 EXPORT int _IO_fclose(FILE *) __attribute__((alias("fclose")));
 EXPORT FILE *_IO_popen(const char *, const char *) __attribute__((alias("popen")));

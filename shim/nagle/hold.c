@@ -64,29 +64,42 @@ static void uncork(int fd)
 {
     int unsent = 0;
     set_option(fd, TCP_CORK, 0);
-    if (!config.nodelay && !ioctl(fd, SIOCOUTQNSD, &unsent) && unsent > 0 && set_option(fd, TCP_NODELAY, 1))
+    if (!config.nodelay && !(own[fd / 64] & bit(fd)) && !ioctl(fd, SIOCOUTQNSD, &unsent) && unsent > 0 &&
+        set_option(fd, TCP_NODELAY, 1))
         set_option(fd, TCP_NODELAY, 0);
-}
-
-void push(void)
-{
-    int saved = errno;
-    held_any = false; /* first: what is noted from now on says so again */
-    for (int word = 0; word <= top; word++) {
-        uint64_t fds = held[word] ? atomic_exchange(&held[word], 0) : 0;
-        for (; fds; fds &= fds - 1)
-            uncork(word * 64 + __builtin_ctzll(fds));
-    }
-    errno = saved;
 }
 
 /* Of this one only: its number is about to go, or the program is about to set its options. */
 void push_one(int fd)
 {
-    if (!held_any || fd < 0 || fd >= MOST || !(atomic_fetch_and(&held[fd / 64], ~bit(fd)) & bit(fd)))
+    if (fd < 0 || fd >= MOST || !(held[fd / 64] & bit(fd)) || !(atomic_fetch_and(&held[fd / 64], ~bit(fd)) & bit(fd)))
         return;
     int saved = errno;
     uncork(fd);
+    errno = saved;
+}
+
+static void push_all(void)
+{
+    held_any = false; /* first: what is noted from now on says so again */
+    for (int word = 0; word <= top; word++)
+        for (uint64_t fds = held[word]; fds; fds &= fds - 1)
+            push_one(word * 64 + __builtin_ctzll(fds));
+}
+
+void push(void)
+{
+    if (config.cork) /* not in a sandbox that another thread has entered for all */
+        push_all();
+}
+
+/* A message through this socket may take a connection to another process (unix(7), SCM_RIGHTS). */
+void push_passing(int fd)
+{
+    int saved = errno, domain = 0;
+    socklen_t length = sizeof domain;
+    if (!getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) && domain == AF_UNIX)
+        push();
     errno = saved;
 }
 
@@ -109,21 +122,28 @@ void push_reading(int fd)
         push();
 }
 
-/* The program sets TCP_NODELAY or TCP_CORK itself, to whatever; a copy of its descriptor is its own too. False: it was
-   already. */
-bool own_way(int fd) { return fd >= 0 && fd < MOST && !(atomic_fetch_or(&own[fd / 64], bit(fd)) & bit(fd)); }
-
-void own_copy(int from, int to)
-{
-    if (from >= 0 && from < MOST && own[from / 64] & bit(from))
-        own_way(to);
-}
-
 /* A connection with a number that another one had. */
 void own_none(int fd)
 {
     if (fd >= 0 && fd < MOST && own[fd / 64] & bit(fd))
         atomic_fetch_and(&own[fd / 64], ~bit(fd));
+}
+
+/* The program sets TCP_NODELAY or TCP_CORK itself, to whatever; a copy of its descriptor is its own too. */
+void own_way(int fd)
+{
+    if (fd >= 0 && fd < MOST)
+        atomic_fetch_or(&own[fd / 64], bit(fd));
+}
+
+/* What is accepted is a copy of its listening socket in this as well. */
+void own_copy(int from, int to)
+{
+    if (from == to)
+        return;
+    own_none(to);
+    if (from >= 0 && from < MOST && own[from / 64] & bit(from))
+        own_way(to);
 }
 
 /* LINGERCLOSE_NODELAY: what is accepted has the options of its listening socket (net/core/sock.c, sk_clone_lock). */
@@ -138,8 +158,9 @@ void nodelay(int fd)
 /* A filter that the program installs may kill it for what it would not do itself. */
 void sandboxed(void)
 {
-    waits();
-    config.cork = config.nodelay = 0;
+    config.cork = 0;
+    push_all();
+    config.nodelay = 0;
 }
 
 static int absent(void)

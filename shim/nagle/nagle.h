@@ -12,24 +12,45 @@
 
 #include "../lingerclose.h"
 
+#include <sys/socket.h>
+
 /* hold.c */
 extern _Atomic bool held_any HIDDEN;
 void hold(int fd) HIDDEN;
 void push(void) HIDDEN;
 void push_one(int fd) HIDDEN;
 void push_reading(int fd) HIDDEN;
-bool own_way(int fd) HIDDEN;
+void push_passing(int fd) HIDDEN;
+void own_way(int fd) HIDDEN;
 void own_copy(int from, int to) HIDDEN;
 void own_none(int fd) HIDDEN;
 int stream_fd(FILE *) HIDDEN;
 void nodelay(int fd) HIDDEN;
 void sandboxed(void) HIDDEN;
 
+/* writes.c: this thread is in fclose or freopen. What a stream still has is flushed on the way, by liblingerclose.so too,
+   and must not be held, since its number goes. */
+extern __thread bool stream_goes HIDDEN;
+
 /* It is about to wait, or to give connections to others: what is held goes now. */
 static inline void waits(void)
 {
     if (held_any)
         push();
+}
+
+/* Likewise, if what it sends may be a connection. */
+static inline void passes(int fd)
+{
+    if (held_any)
+        push_passing(fd);
+}
+
+/* Likewise; but MSG_DONTWAIT does not wait (liblingerclose.so's thread reads so, too). */
+static inline void receives(int flags)
+{
+    if (!(flags & MSG_DONTWAIT))
+        waits();
 }
 
 /* Likewise, if it does not read a regular file, which nobody waits for. */

@@ -29,28 +29,28 @@ int __ppoll_chk(struct pollfd *, nfds_t, const struct timespec *, const sigset_t
 EXPORT ssize_t read(int fd, void *b, size_t n) { return reads(fd), NEXT(read)(fd, b, n); }
 EXPORT ssize_t __read_chk(int fd, void *b, size_t n, size_t m) { return reads(fd), NEXT(__read_chk)(fd, b, n, m); }
 EXPORT ssize_t readv(int fd, const struct iovec *v, int n) { return reads(fd), NEXT(readv)(fd, v, n); }
-EXPORT ssize_t recv(int fd, void *b, size_t n, int flags) { return waits(), NEXT(recv)(fd, b, n, flags); }
+EXPORT ssize_t recv(int fd, void *b, size_t n, int flags) { return receives(flags), NEXT(recv)(fd, b, n, flags); }
 
 EXPORT ssize_t __recv_chk(int fd, void *b, size_t n, size_t m, int flags)
 {
-    return waits(), NEXT(__recv_chk)(fd, b, n, m, flags);
+    return receives(flags), NEXT(__recv_chk)(fd, b, n, m, flags);
 }
 
 EXPORT ssize_t recvfrom(int fd, void *b, size_t n, int flags, struct sockaddr *from, socklen_t *length)
 {
-    return waits(), NEXT(recvfrom)(fd, b, n, flags, from, length);
+    return receives(flags), NEXT(recvfrom)(fd, b, n, flags, from, length);
 }
 
 EXPORT ssize_t __recvfrom_chk(int fd, void *b, size_t n, size_t m, int flags, struct sockaddr *from, socklen_t *length)
 {
-    return waits(), NEXT(__recvfrom_chk)(fd, b, n, m, flags, from, length);
+    return receives(flags), NEXT(__recvfrom_chk)(fd, b, n, m, flags, from, length);
 }
 
-EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags) { return waits(), NEXT(recvmsg)(fd, m, flags); }
+EXPORT ssize_t recvmsg(int fd, struct msghdr *m, int flags) { return receives(flags), NEXT(recvmsg)(fd, m, flags); }
 
 EXPORT int recvmmsg(int fd, struct mmsghdr *m, unsigned n, int flags, struct timespec *t)
 {
-    return waits(), NEXT(recvmmsg)(fd, m, n, flags, t);
+    return receives(flags), NEXT(recvmmsg)(fd, m, n, flags, t);
 }
 
 EXPORT ssize_t splice(int from, off64_t *at, int to, off64_t *there, size_t n, unsigned flags)

@@ -20,20 +20,14 @@ EXPORT ssize_t sendto(int fd, const void *b, size_t n, int flags, const struct s
     return hold(fd), NEXT(sendto)(fd, b, n, flags, to, length);
 }
 
-/* It may take a connection to another process (unix(7), SCM_RIGHTS). */
 EXPORT ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-    if (held_any && m && m->msg_controllen)
-        push();
-    return hold(fd), NEXT(sendmsg)(fd, m, flags);
+    return passes(fd), hold(fd), NEXT(sendmsg)(fd, m, flags);
 }
 
 EXPORT int sendmmsg(int fd, struct mmsghdr *m, unsigned n, int flags)
 {
-    for (unsigned i = 0; held_any && m && i < n; i++)
-        if (m[i].msg_hdr.msg_controllen)
-            push();
-    return hold(fd), NEXT(sendmmsg)(fd, m, n, flags);
+    return passes(fd), hold(fd), NEXT(sendmmsg)(fd, m, n, flags);
 }
 
 EXPORT ssize_t sendfile(int to, int from, off_t *at, size_t n) { return hold(to), NEXT(sendfile)(to, from, at, n); }
@@ -42,9 +36,11 @@ EXPORT ssize_t sendfile64(int to, int from, off64_t *at, size_t n)
     return hold(to), NEXT(sendfile64)(to, from, at, n);
 }
 
+__thread bool stream_goes;
+
 static void flushes(FILE *f)
 {
-    if (f && __fpending(f))
+    if (f && !stream_goes && __fpending(f))
         hold(stream_fd(f));
 }
 
@@ -69,16 +65,16 @@ EXPORT int socket(int family, int type, int protocol)
     return fd;
 }
 
-static int came(int fd)
+static int came(int listener, int fd)
 {
-    own_none(fd);
+    own_copy(listener, fd);
     return fd;
 }
 
-EXPORT int accept(int fd, struct sockaddr *a, socklen_t *n) { return waits(), came(NEXT(accept)(fd, a, n)); }
+EXPORT int accept(int fd, struct sockaddr *a, socklen_t *n) { return waits(), came(fd, NEXT(accept)(fd, a, n)); }
 EXPORT int accept4(int fd, struct sockaddr *a, socklen_t *n, int flags)
 {
-    return waits(), came(NEXT(accept4)(fd, a, n, flags));
+    return waits(), came(fd, NEXT(accept4)(fd, a, n, flags));
 }
 
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n) { return waits(), NEXT(connect)(fd, a, n); }
