@@ -15,6 +15,8 @@ prepare_sshd() {
     }
     inside mount -t tmpfs none /run
     inside mkdir -m 755 /run/sshd
+    # What root's own shell does at a log-in may take its time, and may wait for others.
+    [ ! -e ~/.bashrc ] || inside mount --bind /dev/null ~/.bashrc
     cat >"$work/sshd_config" <<EOF
 Port 2222
 ListenAddress 127.0.0.1
