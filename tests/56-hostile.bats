@@ -13,9 +13,9 @@ hostile() {
     [ "$status" -eq 0 ]
 }
 
-# bounded FIGURE BOUND: in ms; and the cost is one descriptor a connection, an epoll set, one thread, and some memory
+# bounded FIGURE BOUND: in ms, for each from its own close, and the figure from the last; and the cost is one descriptor a connection, an epoll set, one thread, and some memory
 bounded() {
-    between $(($2 - 100)) "$(value "$1")" $(($2 + 1500))
+    between $(($2 - 100 - $(value closed_ms))) "$(value "$1")" $(($2 + 1500))
     [ "$(value left)" = 0 ]
     between 0 "$(value descriptors)" $((peers + 1))
     [ "$(value threads)" = 1 ]
