@@ -17,7 +17,7 @@ TEST_CFLAGS = -std=c11 -D_GNU_SOURCE -O2 -g -Wall -Wextra -Werror -pthread
 
 SOURCES  = $(wildcard shim/*.c) $(wildcard shim/*.S)
 OBJECTS  = $(patsubst shim/%,$(B)/%.o,$(SOURCES))
-NAGLE    = $(patsubst shim/%,$(B)/%.o,$(wildcard shim/nagle/*.c) shim/config.c shim/settings.c)
+NAGLE    = $(patsubst shim/%,$(B)/%.o,$(wildcard shim/nagle/*.c) shim/config.c shim/execl.c shim/settings.c)
 DEBUG    = $(patsubst shim/%,$(B)/debug/%.o,$(SOURCES))
 PROGRAMS = $(patsubst tests/%.c,$(B)/tests/%,$(filter-out %.preload.c,$(wildcard tests/*.c))) \
            $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(wildcard tests/bench/*.c)) \

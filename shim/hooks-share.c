@@ -5,7 +5,6 @@
  */
 #include "lingerclose.h"
 
-#include <alloca.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -161,59 +160,6 @@ EXPORT int execvp(const char *file, char *const argv[])
 {
     before_exec();
     return failed(next.execvp(file, argv));
-}
-
-/* A variable list can't be handed on, only its vector: execl(3) is execv with it, as glibc has it. */
-static size_t count(va_list ap)
-{
-    size_t n = 1;
-    while (va_arg(ap, char *))
-        n++;
-    return n;
-}
-
-static void collect(char **argv, const char *first, va_list ap)
-{
-    *argv++ = (char *)first;
-    while ((*argv++ = va_arg(ap, char *)))
-        ;
-}
-
-EXPORT int execl(const char *path, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    va_end(ap);
-    return execv(path, argv);
-}
-
-EXPORT int execlp(const char *file, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    va_end(ap);
-    return execvp(file, argv);
-}
-
-EXPORT int execle(const char *path, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    char *const *envp = va_arg(ap, char *const *);
-    va_end(ap);
-    return execve(path, argv, envp);
 }
 
 /* ---- spawning ---- */

@@ -76,13 +76,7 @@ static ssize_t discard(int fd, uint64_t left)
 
 /* An ICMP message that the program wants to hear of (ip(7), IP_RECVERR) fails one call, and the connection goes on
    (tcp_v4_err(); RFC 1122 section 4.2.3.9). */
-static bool soft_error(int fd)
-{
-    uint8_t state = 0; /* struct tcp_info begins with it */
-    socklen_t length = sizeof state;
-    return errno != EAGAIN && errno != EINTR && !getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &length) &&
-           state != TCP_CLOSE;
-}
+static bool soft_error(int fd) { return errno != EAGAIN && errno != EINTR && verdict_live(fd); }
 
 /* Discards what is there, or, where others wait for their turn, a share of it (END_MORE). END_NONE: there is no more for
    now. */

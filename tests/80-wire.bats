@@ -11,18 +11,6 @@
 load helper
 load wire/wire
 
-setup_file() {
-    wire_python
-}
-
-setup() {
-    wire_begins
-}
-
-teardown() {
-    wire_ends
-}
-
 @test "a peer that never acknowledges our data is given up after LINGER; what it acknowledges later counts all the same" {
     late_input_resets
     export LINGERCLOSE_LINGER=500ms LINGERCLOSE_IDLE=100ms

@@ -5,18 +5,6 @@
 load helper
 load wire/wire
 
-setup_file() {
-    wire_python
-}
-
-setup() {
-    wire_begins
-}
-
-teardown() {
-    wire_ends
-}
-
 @test "a RST in the middle of the drain ends it at once, and one that is out of place does not" {
     export LINGERCLOSE_IDLE=600ms
     # The control: out of its place it is answered, and IDLE is waited for.

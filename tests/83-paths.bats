@@ -6,19 +6,7 @@
 
 load helper
 load wire/wire
-
-setup_file() {
-    wire_python
-}
-
-setup() {
-    wire_begins
-    export LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=2s
-}
-
-teardown() {
-    wire_ends
-}
+export LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=2s
 
 # The client's input is unread when the server closes, and all of the reply is under way.
 unread=(server await write=100000 close -- peer port send=100 read)

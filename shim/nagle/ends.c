@@ -5,7 +5,6 @@
  */
 #include "nagle.h"
 
-#include <alloca.h>
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <spawn.h>
@@ -111,59 +110,6 @@ EXPORT int fexecve(int fd, char *const a[], char *const e[]) { return waits(), N
 EXPORT int execveat(int d, const char *p, char *const a[], char *const e[], int flags)
 {
     return waits(), NEXT(execveat)(d, p, a, e, flags);
-}
-
-/* A variable list can't be handed on, only its vector. */
-static size_t count(va_list ap)
-{
-    size_t n = 1;
-    while (va_arg(ap, char *))
-        n++;
-    return n;
-}
-
-static void collect(char **argv, const char *first, va_list ap)
-{
-    *argv++ = (char *)first;
-    while ((*argv++ = va_arg(ap, char *)))
-        ;
-}
-
-EXPORT int execl(const char *path, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    va_end(ap);
-    return execv(path, argv);
-}
-
-EXPORT int execlp(const char *file, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    va_end(ap);
-    return execvp(file, argv);
-}
-
-EXPORT int execle(const char *path, const char *arg, ...)
-{
-    va_list ap;
-    va_start(ap, arg);
-    char **argv = alloca((count(ap) + 1) * sizeof *argv);
-    va_end(ap);
-    va_start(ap, arg);
-    collect(argv, arg, ap);
-    char *const *envp = va_arg(ap, char *const *);
-    va_end(ap);
-    return execve(path, argv, envp);
 }
 
 EXPORT void _exit(int status)

@@ -7,6 +7,7 @@
  *                            request, writes a reply, then close(), or lingers by hand
  */
 #include "lingers.h"
+#include "settle.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
@@ -38,16 +39,6 @@ static void serve(bool by_hand, int n)
             close(c);
     }
     printf("us=%.2f\n", (cpu_us() - before) / n);
-}
-
-/* Servers and client each on a processor of their own, where there are two. */
-static void settle_on(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-        sched_setaffinity(0, sizeof set, &set);
 }
 
 static FILE *start(const char *how, const char *n, const char *shim, int *port)

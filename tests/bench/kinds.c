@@ -9,6 +9,7 @@
  * kinds serve plain|hand EXTRA          the server
  */
 #include "lingers.h"
+#include "settle.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -34,15 +35,6 @@ static enum kind kind_of(const char *name)
 }
 
 static bool is_tcp(enum kind kind) { return kind >= FINISHED; }
-
-static void settle_on(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-        sched_setaffinity(0, sizeof set, &set);
-}
 
 /* ---- the server ---- */
 

@@ -53,12 +53,12 @@ link() {
 }
 
 # Where pyenv finds it each time that takes long.
-wire_python() {
+setup_file() {
     python=$(python3 -c 'import sys; print(sys.executable)') || python=python3 # need_tun says that it is not there
     export python
 }
 
-wire_begins() {
+setup() {
     local name=${BATS_TEST_DESCRIPTION//[^[:alnum:]]/-}
     captures=0 capture=$build/captures/${name:0:100}
     rm -f "$capture".*.pcap
@@ -68,7 +68,7 @@ wire_begins() {
 }
 
 # A test that has failed leaves its captures, and names the last one.
-wire_ends() {
+teardown() {
     if [ -n "${BATS_TEST_COMPLETED-}" ]; then
         rm -f "$capture".*.pcap
     else
