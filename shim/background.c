@@ -6,7 +6,7 @@
  * hand-over is crowd_add: one epoll_ctl. Making the thread is the exception: pthread_create allocates. (A bare clone
  * would not; but glibc's setuid must reach every thread, or ours would keep root's credentials.)
  *
- * A forked child has none: it closes the parked numbers it inherited (descriptors.c) and starts its own.
+ * A forked child has none: it closes the parked numbers it inherited (parking.c) and starts its own.
  */
 #include "lingerclose.h"
 
@@ -48,7 +48,7 @@ static bool open_set(void)
         closed = CLOSED;
     }
     bool open = crowd_open(&crowd, letgo_finish);
-    int high = open ? descriptor_out_of_the_way(crowd.epfd, OURS) : -1;
+    int high = open ? parking_out_of_the_way(crowd.epfd, OURS) : -1;
     if (high >= 0) {
         bare_close(crowd.epfd);
         crowd.epfd = high;
@@ -68,7 +68,7 @@ static void close_set(void)
         bool unused = !atomic_load(&takers) && !atomic_load(&crowd.members);
         if (unused) {
             crowd_forget(&crowd);
-            descriptor_unpark(crowd.epfd);
+            parking_end(crowd.epfd);
         }
         atomic_store(&set_state, unused ? CLOSED : OPEN);
     }
@@ -258,7 +258,7 @@ void background_stop(void)
             bare_syscall(SYS_nanosleep, &ms, NULL);
         crowd_end(&crowd, PARKED, END_NOW);
         crowd_forget(&crowd);
-        descriptor_unpark(crowd.epfd);
+        parking_end(crowd.epfd);
         atomic_store(&set_state, CLOSED);
     }
     bare_close(wake.fd);
@@ -271,7 +271,7 @@ void background_give_up(int fd)
     int other;
     while (atomic_load(&closing)) /* it has the number still, and is about to close it */
         sched_yield();
-    if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = descriptor_out_of_the_way(fd, OURS)) < 0)
+    if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = parking_out_of_the_way(fd, OURS)) < 0)
         return;
     atomic_store(&crowd.epfd, other);
     set_drop(OURS, fd);

@@ -191,7 +191,7 @@ static int rest(const struct crowd *c, int64_t until)
 /* Past the bound connections do not linger: then there is no time to lose. */
 static bool has_room(const struct crowd *c)
 {
-    unsigned most = descriptor_spare();
+    unsigned most = parking_spare();
     return (config.max < most ? config.max : most) >= atomic_load(&c->members) + ROOM;
 }
 

@@ -10,72 +10,68 @@
  */
 #include "lingerclose.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
-#include <sched.h>
 #include <stdatomic.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
-#define MOST (1 << 20) /* fs.nr_open's default: what lies above is not followed, and closed plainly */
 #define FEW (1 << 12)
-#define PARK_BELOW (1 << 15) /* no higher: the kernel's own table grows to the highest number, and fork copies it */
 
-static struct descriptor *table;
+/* Of 64 numbers: their word in each set, since most calls look at several, and their entries: a forked child that closes
+   one connection has one page of this copied. */
+static struct numbers {
+    _Atomic uint64_t sets[16];
+    struct descriptor entries[64];
+} * table;
+_Static_assert(SETS <= 16, "");
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
-static _Atomic int forking;          /* threads that are in fork */
-static _Atomic int peak;             /* the highest number that the program was given, as far as we saw */
-static _Atomic uint64_t (*sets)[16]; /* of each 64 numbers, their word in each set: most calls look at several sets */
-_Static_assert(SETS <= 16, "");
-static _Atomic int top; /* no set has a member at or above it */
+static _Atomic int tops[SETS]; /* none of the set is at or above it */
+static _Atomic int peak;       /* the highest number that the program was given, as far as we saw */
 
 void descriptors_init(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit))
         return;
-    size_t most = limit.rlim_max < MOST ? ((size_t)limit.rlim_max | 63) + 1 : MOST;
+    size_t most = limit.rlim_max < MOST_DESCRIPTORS ? ((size_t)limit.rlim_max | 63) + 1 : MOST_DESCRIPTORS;
     if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY && most > FEW)
         most = FEW; /* address space is what such a program is short of */
-    char *p = mmap(NULL, most * (sizeof *table + sizeof *lingering) + most / 64 * sizeof *sets, PROT_READ | PROT_WRITE,
+    char *p = mmap(NULL, most / 64 * sizeof *table + most * sizeof *lingering, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) /* RLIMIT_AS: nothing is known then, and every doubt is a plain close */
         return;
-    table = (struct descriptor *)p;
-    lingering = (struct lingering *)(p += most * sizeof *table);
-    sets = (_Atomic uint64_t(*)[16])(p + most * sizeof *lingering);
+    table = (struct numbers *)p;
+    lingering = (struct lingering *)(p + most / 64 * sizeof *table);
     size = (int)most;
 }
 
-struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd] : NULL; }
+struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd / 64].entries[fd % 64] : NULL; }
 
 struct lingering *lingering_at(int fd) { return fd >= 0 && fd < size ? &lingering[fd] : NULL; }
 
-bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(&sets[fd / 64][set]) >> (fd % 64) & 1; }
+static _Atomic uint64_t *word_of(enum set set, int fd) { return &table[fd / 64].sets[set]; }
+
+bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(word_of(set, fd)) >> (fd % 64) & 1; }
 
 void set_put(enum set set, int fd)
 {
     if (fd < 0 || fd >= size)
         return;
-    int t = atomic_load(&top);
-    while (t <= fd && !atomic_compare_exchange_weak(&top, &t, fd + 1))
+    int top = atomic_load(&tops[set]);
+    while (top <= fd && !atomic_compare_exchange_weak(&tops[set], &top, fd + 1))
         ;
-    atomic_fetch_or(&sets[fd / 64][set], UINT64_C(1) << (fd % 64));
+    atomic_fetch_or(word_of(set, fd), UINT64_C(1) << (fd % 64));
 }
 
 /* true: it was not in the set. Beyond the table there is nothing to take, and nothing in the way. */
-static bool set_take(enum set set, int fd)
+bool set_take(enum set set, int fd)
 {
     bool had = set_has(set, fd);
     if (!had && fd < size)
-        had = atomic_fetch_or(&sets[fd / 64][set], UINT64_C(1) << (fd % 64)) >> (fd % 64) & 1;
+        had = atomic_fetch_or(word_of(set, fd), UINT64_C(1) << (fd % 64)) >> (fd % 64) & 1;
     if (!had)
         set_put(set, fd);
     return !had;
@@ -84,20 +80,20 @@ static bool set_take(enum set set, int fd)
 void set_drop(enum set set, int fd)
 {
     if (set_has(set, fd)) /* most sets have few members: do not dirty a page to clear a clear bit */
-        atomic_fetch_and(&sets[fd / 64][set], ~(UINT64_C(1) << (fd % 64)));
+        atomic_fetch_and(word_of(set, fd), ~(UINT64_C(1) << (fd % 64)));
 }
 
 bool set_take_out(enum set set, int fd)
 {
     uint64_t bit = UINT64_C(1) << (fd % 64);
-    return set_has(set, fd) && atomic_fetch_and(&sets[fd / 64][set], ~bit) & bit;
+    return set_has(set, fd) && atomic_fetch_and(word_of(set, fd), ~bit) & bit;
 }
 
 int set_next(enum set set, int fd)
 {
-    int end = atomic_load(&top);
+    int end = atomic_load(&tops[set]);
     for (fd = fd < 0 ? 0 : fd + 1; fd < end; fd = (fd | 63) + 1) {
-        uint64_t word = atomic_load(&sets[fd / 64][set]) >> (fd % 64);
+        uint64_t word = atomic_load(word_of(set, fd)) >> (fd % 64);
         if (word)
             return fd + __builtin_ctzll(word);
     }
@@ -201,169 +197,18 @@ void descriptor_unepoll(int fd, int flags)
         bare_syscall(SYS_fcntl, fd, F_SETFL, flags & ~O_ASYNC);
 }
 
-/* How many descriptors the process may have. RLIMIT_NOFILE may change at any time, so it is asked again now and then;
-   where it has fallen in between, parking fails and asks at once. */
-int descriptor_limit(bool again)
-{
-    static _Atomic unsigned asked;
-    static _Atomic int last;
-    struct rlimit limit;
-    if (again || atomic_fetch_add(&asked, 1) % 64 == 0)
-        atomic_store(&last, !getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_cur < MOST ? (int)limit.rlim_cur : MOST);
-    return atomic_load(&last);
-}
-
-/* Where the numbers begin that programs do not get. */
-static int out_of_the_way(bool again)
-{
-    int limit = descriptor_limit(again);
-    return (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
-}
+int descriptor_peak(void) { return atomic_load(&peak); }
 
 /* The first number from fd on that is neither ours nor the program's, as far as we know. */
-static int unmarked(int fd)
+int descriptor_unmarked(int fd)
 {
     for (; fd < size; fd = (fd | 63) + 1) {
-        int i = fd / 64;
-        uint64_t marked = atomic_load(&sets[i][PARKED]) | atomic_load(&sets[i][OURS]) | atomic_load(&sets[i][KNOWN]) |
-                          atomic_load(&sets[i][PARKING]);
+        _Atomic uint64_t *sets = table[fd / 64].sets;
+        uint64_t marked = atomic_load(&sets[PARKED]) | atomic_load(&sets[OURS]) | atomic_load(&sets[KNOWN]) |
+                          atomic_load(&sets[PARKING]);
         uint64_t free = ~marked >> (fd % 64);
         if (free)
             return fd + __builtin_ctzll(free);
     }
     return fd;
-}
-
-/* Most often we know which number it will be, and say so before: a child that another thread forks in between has it. */
-static int next_free(int fd, int least)
-{
-    int likely = unmarked(least);
-    while (!set_take(PARKING, likely))
-        likely = unmarked(likely + 1);
-    int other = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, likely);
-    if (other != likely)
-        set_drop(PARKING, likely);
-    if (other != likely && other >= 0)
-        set_put(PARKING, other);
-    if (other >= 0)
-        descriptor_forget(other);
-    return other;
-}
-
-/* The kernel's table of a process with threads grows only after a grace period of RCU, some ms: so it grows while there
-   is one thread, when the first connection may come. */
-void descriptor_make_room(int fd)
-{
-    static _Atomic bool made;
-    if (!__libc_single_threaded || atomic_exchange(&made, true))
-        return;
-    int high = (int)bare_syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, out_of_the_way(false));
-    if (high >= 0)
-        bare_close(high);
-}
-
-/* A second name for fd, out of the way of the numbers that programs get; -1 with none left (EMFILE). */
-int descriptor_out_of_the_way(int fd, enum set set)
-{
-    int other = -1;
-    for (int again = 0; other < 0 && again <= 1; again++)
-        other = next_free(fd, out_of_the_way(again));
-    if (other < 0)
-        other = next_free(fd, 0);
-    if (other >= 0) {
-        set_put(set, other);
-        set_drop(PARKING, other);
-    }
-    return other;
-}
-
-/* How many may linger, so that half of what the limit leaves to the program stays free. The kernel gives the lowest free
-   number, so the highest that the program was given tells how many it needs. */
-unsigned descriptor_spare(void)
-{
-    int limit = descriptor_limit(false);
-    int used = atomic_load(&peak) + 1;
-    return limit > used ? (unsigned)(limit - used) / 2 : 0;
-}
-
-/* Ours no more, once it is closed: in between, nobody's. */
-void descriptor_unpark(int parked)
-{
-    set_put(PARKING, parked);
-    set_drop(PARKED, parked);
-    set_drop(OURS, parked);
-    bare_close(parked);
-    if (!atomic_load(&forking))
-        set_drop(PARKING, parked);
-}
-
-/* fork copies the descriptors first and the memory later (copy_process()): what another thread closes in between, the
-   child has, and would not find in its memory. So the marks stay until fork is over. */
-void descriptor_fork_begins(void) { atomic_fetch_add(&forking, 1); }
-
-void descriptor_fork_over(void)
-{
-    if (atomic_fetch_sub(&forking, 1) == 1)
-        for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;)
-            set_drop(PARKING, fd);
-}
-
-/* This thread has a table of its own now (unshare(2), CLONE_FILES): what is ours is in the other one as well. */
-void descriptor_leave_table(void)
-{
-    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;)
-        bare_close(fd);
-    for (int fd = -1; (fd = set_next(OURS, fd)) >= 0;)
-        bare_close(fd);
-}
-
-/* In a forked child: our copies of what lingers in the parent would keep it alive. */
-void descriptor_unpark_all(void)
-{
-    atomic_store(&forking, 0);
-    for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;) {
-        lingering[fd].era = 0;
-        lingering[fd].moved = -1; /* nowhere: linger_claim() */
-        atomic_store(&lingering[fd].claim, CLAIM_NONE);
-        descriptor_unpark(fd);
-    }
-    for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;) {
-        if (!set_has(KNOWN, fd) && verdict_socket(fd))
-            bare_close(fd);
-        set_drop(PARKING, fd);
-    }
-}
-
-/* The program wants a number that one of our lingering connections has: it goes on under another. Whoever runs it finds
-   that its claim is gone, and where it went. false: there is no other number, or it waits with others on some thread's
-   stack (close_range, exit); dup2(2) knows EBUSY for that. */
-bool descriptor_give_up(int fd)
-{
-    struct lingering *l = lingering_at(fd), *m = NULL;
-    int free = CLAIM_FREE, other, tries = 0;
-    while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN)) {
-        /* It is over; a mark alone may also stay until another thread's fork is over. */
-        if (!set_has(PARKED, fd) && (!set_has(PARKING, fd) || tries++ > 1000))
-            return true;
-        free = CLAIM_FREE;
-        sched_yield();
-    }
-    if (l->crowd && !background_has(l))
-        other = -1;
-    else if ((other = descriptor_out_of_the_way(fd, PARKED)) >= 0)
-        m = lingering_at(other);
-    if (!m) {
-        if (other >= 0)
-            descriptor_unpark(other);
-        atomic_store(&l->claim, CLAIM_FREE);
-        return false;
-    }
-    linger_move(m, l, other);
-    report_moved(fd, other);
-    set_drop(PARKED, fd);
-    l->moved = other;
-    atomic_store(&l->claim, CLAIM_NONE);
-    if (l->crowd)
-        background_moved(fd, m);
-    return true;
 }

@@ -18,6 +18,7 @@ static struct family {
     _Atomic uint32_t top;        /* no slot at or above it is taken */
     _Atomic bool taken;          /* somebody takes descriptors without asking (pidfd_getfd) */
     _Atomic uint32_t refused;    /* connections that came before this event are in doubt for good */
+    _Atomic uint32_t strangers;  /* at this event, the last such, a member became another program, or made one */
     struct slot slots[SLOTS];
 } * _Atomic family;
 
@@ -62,6 +63,16 @@ void family_mark_taken(void)
 }
 
 bool family_taken(void) { return family && atomic_load(&family->taken); }
+
+/* What came before may be held by a program that shares no memory with us, and shuffles it: holders.c looks twice. */
+void family_stranger(void)
+{
+    uint32_t event = family_event();
+    if (family)
+        atomic_store(&family->strangers, event);
+}
+
+bool family_strangers(uint32_t born) { return family && born <= atomic_load(&family->strangers); }
 
 static uint32_t slots_used(void)
 {
@@ -124,6 +135,7 @@ static struct slot *take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_store(&s->pending, pending);
         atomic_store(&s->child, 0);
         atomic_store(&s->tag, tag);
+        atomic_store(&s->had, ~UINT64_C(0));
         atomic_store(&s->began, kind == SPAWNED ? now() : 0);
         atomic_store(&s->thread, kind == SPAWNED ? this_thread() : 0);
         while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
@@ -143,6 +155,13 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
     if (!s)
         family_refuse();
     return s;
+}
+
+/* Its maker has looked through what it holds. */
+void family_had(struct slot *s, uint64_t bits)
+{
+    if (s)
+        atomic_store(&s->had, bits);
 }
 
 /* exec has failed. */
@@ -191,6 +210,16 @@ bool family_spawning(void)
     return false;
 }
 
+/* A Bloom filter of one word: a few connections leave room for doubt in a few bits. */
+uint64_t family_bit(uint64_t cookie) { return UINT64_C(1) << (cookie % 64); }
+
+/* Somebody else's child has what that one had before it, and by chance what came since: the numbers tell. */
+static bool can_have(const struct slot *s, uint32_t event, const struct question *q)
+{
+    return !q->exact || event <= q->born || atomic_load(&s->maker) == family_me ||
+           atomic_load(&s->had) & family_bit(q->cookie);
+}
+
 /* Our own newborn child certainly holds what we had before it; unless another thread has not forked it yet, or the
    connection came while it did. Of somebody else's child we do not know. In a moment all these will have settled. */
 static enum slots_say newborn_says(const struct slot *s, uint32_t event, const struct question *q)
@@ -214,7 +243,7 @@ static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct 
         return NOBODY;
     }
     uint32_t pending = atomic_load(&s->pending);
-    if (event_of(state) == q->born || (q->cloexec && !(pending & CLOEXEC_TOO)))
+    if (event_of(state) == q->born || (!(pending & CLOEXEC_TOO) && holders_closes_at_exec(q->fd)))
         return NOBODY;
     bool soon = pending & PARENT || (mine && atomic_load(&s->thread) != this_thread());
     return soon && now() - atomic_load(&s->began) < SPAWNING ? UNSETTLED : SOMEBODY;
@@ -223,7 +252,7 @@ static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct 
 static enum slots_say slot_says(struct slot *s, const struct question *q)
 {
     uint64_t state = atomic_load(&s->state);
-    bool later = event_of(state) >= q->born;
+    bool later = event_of(state) >= q->born && can_have(s, event_of(state), q);
     switch (kind_of(state)) {
     case FREE:
     case FILLING: /* its maker has not done yet what it promises */

@@ -29,16 +29,17 @@ struct slot {
     _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
     _Atomic int child;        /* SPAWNED, EXECING: the process; 0: not known (yet) */
     _Atomic uint64_t tag;     /* SETTLING, EXECING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
-    _Atomic int64_t began;    /* SPAWNED */
-    _Atomic int thread;       /* SPAWNED: the one that did it */
+    _Atomic uint64_t had;  /* NEWBORN, SPAWNED: what the maker had before, as family_bit() of each; until known, all */
+    _Atomic int64_t began; /* SPAWNED */
+    _Atomic int thread;    /* SPAWNED: the one that did it */
 };
 
 /* What is asked of one connection. */
 struct question {
     uint64_t cookie;
     uint32_t born;
-    bool cloexec;  /* it does not pass an exec, unless file actions gave the child a copy */
-    bool hurry;    /* an event loop asks: doubt is better than a wait */
+    int fd;
+    bool exact;    /* it came by way of fork alone, so its birth means the same in every process */
     bool received; /* what was INFLIGHT has arrived */
 };
 enum slots_say { NOBODY, UNSETTLED, SOMEBODY };
@@ -50,10 +51,14 @@ uint32_t family_event(void) HIDDEN;
 uint32_t family_generation(void) HIDDEN;
 struct slot *family_take(enum promise, uint32_t event, uint32_t pending, uint64_t tag) HIDDEN;
 void family_free(struct slot *) HIDDEN;
+void family_had(struct slot *, uint64_t bits) HIDDEN;
 void family_done(struct slot *, uint32_t event, uint32_t who) HIDDEN;
 bool family_spawning(void) HIDDEN;
 struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;
 enum slots_say family_ask(const struct question *) HIDDEN;
+uint64_t family_bit(uint64_t cookie) HIDDEN;
+void family_stranger(void) HIDDEN;
+bool family_strangers(uint32_t born) HIDDEN;
 void family_mark_taken(void) HIDDEN;
 bool family_taken(void) HIDDEN;
 void family_free_execing(pid_t) HIDDEN;
@@ -77,12 +82,14 @@ struct kept {
 extern _Atomic uint32_t holders_shares
     HIDDEN; /* the last event by which this process may have given away what it held */
 extern _Atomic int64_t holders_waited HIDDEN; /* for givers, in all: ns */
+extern _Atomic bool holders_gave HIDDEN;      /* there may be GIVER locks of ours */
 void holders_refuse(void) HIDDEN;
 bool holders_lock(int fd, short type, int byte) HIDDEN;
 void holders_mark(int fd, int byte) HIDDEN;
 uint64_t holders_cookie(int fd) HIDDEN;
 void holders_put_on_all(enum set, int fd) HIDDEN;
 void holders_register_since(uint32_t event) HIDDEN;
+bool holders_closes_at_exec(int fd) HIDDEN;
 void holders_vfork_over(void) HIDDEN;
 void holders_each_open(void (*found)(int fd, struct kept *), struct kept *) HIDDEN;
 

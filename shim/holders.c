@@ -18,6 +18,7 @@
 #define PROMPT INT64_C(100000000) /* ns */
 
 _Atomic uint32_t holders_shares;
+_Atomic bool holders_gave;
 static _Atomic bool refused; /* no locks, or no memory to promise in, here */
 
 void holders_refuse(void)
@@ -127,7 +128,16 @@ void holders_register_since(uint32_t event)
             holders_register(fd);
 }
 
-void holders_register_all(void) { holders_register_since(0); }
+/* What a child that is made now can have: for family_had(). */
+uint64_t holders_register_all(void)
+{
+    uint64_t had = 0;
+    for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;) {
+        bool ours = !set_has(CLOSING, fd) && holders_register(fd);
+        had |= family_bit(ours ? atomic_load(&descriptor(fd)->cookie) : holders_cookie(fd));
+    }
+    return had;
+}
 
 /* ---- in this process ---- */
 
@@ -187,12 +197,15 @@ static bool received(int fd, const struct question *q)
     return family_find(INFLIGHT, q->cookie, false) && locked_by_other(fd, RECEIVED) && !locked_by_other(fd, PASSED_ON);
 }
 
+/* An event loop asks: doubt is better than a wait. */
+static bool hurry(int fd) { return config.mode != MODE_SYNC && bare_syscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK; }
+
 /* Slots first, the lock then, and again whether there is a new promise: a child that locks and frees its slot between our
    two readings, or a process that drops its lock for a moment, is missed by any one of them alone. Nor is a lock that we see
    while a promise is made anybody's word: a thread that forks may lock, for a moment, what another has just left. */
 static bool held(int fd, struct question *q)
 {
-    for (int tries = 0; tries < (q->hurry ? 100 : 700); tries++) {
+    for (int tries = 0; tries < 700 && !(tries >= 100 && hurry(fd)); tries++) {
         uint32_t generation = family_generation();
         enum slots_say says = debug_mutant("slots-after") ? NOBODY : family_ask(q);
         if (says == SOMEBODY && !q->received && (q->received = received(fd, q)))
@@ -206,7 +219,8 @@ static bool held(int fd, struct question *q)
             return locked || family_ask(q) != NOBODY;
         if (says == NOBODY && family_generation() == generation)
             return locked || (q->received && locked_by_other(fd, PASSED_ON)); /* since we asked, and then it let go */
-        doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000);                    /* about a second in all */
+        if (says == UNSETTLED || tries >= 100)
+            doze(tries < 100 ? 20 : tries < 200 ? 200 : 2000); /* about a second in all */
     }
     return true; /* doubt: stopped, or killed at the wrong moment */
 }
@@ -239,8 +253,8 @@ static bool sure(int fd, uint64_t cookie)
 /*
  * Are we the last? Gives our lock up and only then looks: of any set of processes that close at the same moment, at
  * least one finds itself alone. (Looking first loses that race, and with it the connection.) A connection that was never
- * shared needs no look. Twice, where a program after exec, which shares no memory with us, may be shuffling its
- * descriptors: each dup2 and close of an inetd's handler drops its lock for a microsecond or two.
+ * shared needs no look. Twice, where a program that shares no memory with us may be shuffling its descriptors: each dup2 and close
+ * of an inetd's handler drops its lock for a microsecond or two.
  */
 bool holders_alone(int fd)
 {
@@ -250,19 +264,22 @@ bool holders_alone(int fd)
         return true;
     if (!d || !set_has(KNOWN, fd) || atomic_load(&refused) || family_refused(atomic_load(&d->born)))
         return false;
-    struct question q = {.cookie = holders_cookie(fd), .born = atomic_load(&d->born)};
-    q.cloexec = bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC;
-    q.hurry = config.mode != MODE_SYNC && bare_syscall(SYS_fcntl, fd, F_GETFL) & O_NONBLOCK;
+    struct question q = {.fd = fd, .cookie = holders_cookie(fd), .born = atomic_load(&d->born)};
+    q.exact = q.born && !set_has(SHARED, fd);
     if (!sure(fd, q.cookie))
         return false;
     bool before = debug_mutant("look-first") && held(fd, &q);
     debug_window();
     holders_lock(fd, F_UNLCK, HOLDER);
-    holders_lock(fd, F_UNLCK, GIVER);
+    if (atomic_load(&holders_gave))
+        holders_lock(fd, F_UNLCK, GIVER);
     debug_window();
     if (debug_mutant("look-first"))
         return !before;
-    if (held(fd, &q) && (q.hurry || giver_stays(fd) || held(fd, &q)))
+    bool alone = !held(fd, &q);
+    if (!set_has(SHARED, fd) && !family_taken() && !family_strangers(q.born))
+        return alone;
+    if (!alone && (hurry(fd) || giver_stays(fd) || held(fd, &q)))
         return false;
     doze(20);
     return !held(fd, &q);

@@ -35,7 +35,7 @@ static int left_table(int result, bool unshared)
 {
     int saved = errno;
     if (result == 0 && unshared && ours())
-        descriptor_leave_table();
+        parking_leave_table();
     errno = saved;
     return result;
 }

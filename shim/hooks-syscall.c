@@ -63,10 +63,10 @@ static long takes(long number, const long a[6])
 static const struct {
     int number, arguments;
 } socketcalls[] = {
-    [SYS_SOCKET] = {SYS_socket, 3},         [SYS_CONNECT] = {SYS_connect, 3}, [SYS_ACCEPT] = {SYS_accept4, 3},
-    [SYS_SHUTDOWN] = {SYS_shutdown, 2},     [SYS_SENDMSG] = {SYS_sendmsg, 3}, [SYS_RECVMSG] = {SYS_recvmsg, 3},
-    [SYS_SETSOCKOPT] = {SYS_setsockopt, 5}, [SYS_ACCEPT4] = {SYS_accept4, 4}, [SYS_RECVMMSG] = {SYS_recvmmsg, 5},
-    [SYS_SENDMMSG] = {SYS_sendmmsg, 4},
+    [SYS_SOCKET] = {SYS_socket, 3},     [SYS_CONNECT] = {SYS_connect, 3},       [SYS_ACCEPT] = {SYS_accept4, 3},
+    [SYS_LISTEN] = {SYS_listen, 2},     [SYS_SHUTDOWN] = {SYS_shutdown, 2},     [SYS_SENDMSG] = {SYS_sendmsg, 3},
+    [SYS_RECVMSG] = {SYS_recvmsg, 3},   [SYS_SETSOCKOPT] = {SYS_setsockopt, 5}, [SYS_ACCEPT4] = {SYS_accept4, 4},
+    [SYS_RECVMMSG] = {SYS_recvmmsg, 5}, [SYS_SENDMMSG] = {SYS_sendmmsg, 4},
 };
 
 static bool socketcall_known(const long a[6])
@@ -90,6 +90,8 @@ static long known(long number, const long a[6], int state)
 #endif
     case SYS_connect:
         return connect((int)a[0], (const struct sockaddr *)a[1], (socklen_t)a[2]);
+    case SYS_listen:
+        return listen((int)a[0], (int)a[1]);
     case SYS_setsockopt:
         return setsockopt((int)a[0], (int)a[1], (int)a[2], (const void *)a[3], (socklen_t)a[4]);
     case SYS_dup:

@@ -54,7 +54,7 @@ static void came(int fd, unsigned role)
     int saved = errno;
     descriptor_note(fd, role, UNBORN);
     holders_came(fd);
-    descriptor_make_room(fd);
+    parking_make_room(fd);
     errno = saved;
 }
 
@@ -114,6 +114,15 @@ EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
     if (config.on && set_has(KNOWN, fd) && !set_has(CONNECTED, fd) && owned())
         set_put(CONNECTED, fd);
     return next.connect(fd, addr, len);
+}
+
+/* Nothing is lost with it, and no child need ask who else has it. */
+EXPORT int listen(int fd, int backlog)
+{
+    int result = next.listen(fd, backlog);
+    if (result == 0 && config.on && set_has(KNOWN, fd) && owned())
+        descriptor_forget(fd);
+    return result;
 }
 
 EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t length)

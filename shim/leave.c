@@ -46,6 +46,16 @@ void leave_range(unsigned first, unsigned last, const char *how)
 
 static unsigned role_of(int fd) { return set_has(CONNECTED, fd) ? ROLE_CONNECTED : ROLE_ACCEPTED; }
 
+/* Another thread that writes to a connection whose FIN we have sent must not kill the process: it is dying of its own will,
+   with its own exit status. */
+static void gather(struct crowd *c)
+{
+    struct sigaction pipe;
+    if (!sigaction(SIGPIPE, NULL, &pipe) && pipe.sa_handler == SIG_DFL)
+        signal(SIGPIPE, SIG_IGN);
+    (void)crowd_open(c, letgo_finish); /* EMFILE: crowd_add refuses each, and it is cut short */
+}
+
 /* The connection stays under its number, which the kernel closes with the process. */
 static void linger_at_exit(struct crowd *c, int fd, int live, enum why why, bool own)
 {
@@ -56,6 +66,8 @@ static void linger_at_exit(struct crowd *c, int fd, int live, enum why why, bool
     l->deaf = set_has(DEAF, fd) && live == LIVE;
     descriptor_unepoll(fd, 0);
     linger_begin(l);
+    if (c->epfd < 0)
+        gather(c);
     if (!crowd_add(c, l))
         letgo_finish(l, linger_now(l));
 }
@@ -81,27 +93,22 @@ static void look_at_exit(struct crowd *c, int fd, const char *how)
 }
 
 /*
- * The process ends, and the kernel would close all it has. What lingers in the background shares the bound. Another
- * thread that writes to a connection whose FIN we have sent must not kill the process: it is dying of its own will, with
- * its own exit status.
+ * The process ends, and the kernel would close all it has. What lingers in the background shares the bound.
  */
 void leave_process(const char *how)
 {
     static _Atomic bool leaving;
-    static struct crowd crowd; /* too large for a signal's stack; only one comes past `leaving` */
+    static struct crowd crowd = {.epfd = -1}; /* too large for a signal's stack; only one comes past `leaving` */
     int64_t until = now() + config.exit;
     int saved = errno;
     if (!config.on || !owned() || atomic_exchange(&leaving, true))
         return;
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    if (config.exit && set_next(KNOWN, -1) >= 0) {
-        (void)crowd_open(&crowd, letgo_finish); /* EMFILE: crowd_add refuses each, and it is cut short */
-        struct sigaction pipe;
-        if (!sigaction(SIGPIPE, NULL, &pipe) && pipe.sa_handler == SIG_DFL)
-            signal(SIGPIPE, SIG_IGN);
+    if (config.exit)
         for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
             look_at_exit(&crowd, fd, how);
+    if (crowd.epfd >= 0) {
         crowd_run(&crowd, until);
         crowd_end(&crowd, KNOWN, END_EXIT);
         bare_close(crowd.epfd);

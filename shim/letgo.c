@@ -95,7 +95,7 @@ static bool hurries(const struct letgo *l)
 static void linger_in_place(struct letgo *l)
 {
     struct lingering *here = &l->in_place;
-    if (l->freed || l->fd < descriptor_limit(true))
+    if (l->freed || l->fd < parking_limit(true))
         l->end = hurries(l) || l->why == WHY_MAX ? linger_now(here) : linger_sync(&here, INT64_MAX);
     l->what = LETGO_PLAIN;
     atomic_fetch_sub(&lingering, 1);
@@ -105,13 +105,14 @@ static void park(struct letgo *l)
 {
     if (l->freed)
         linger_begin(&l->in_place);
-    unsigned most = descriptor_spare();
+    unsigned most = parking_spare();
     l->flags = (int)bare_syscall(SYS_fcntl, l->fd, F_GETFL);
     descriptor_unepoll(l->fd, l->flags);
     if (atomic_fetch_add(&lingering, 1) >= (config.max < most ? config.max : most))
         l->why = WHY_MAX;
     l->in_place.why = (uint8_t)l->why;
-    int parked = descriptor_out_of_the_way(l->fd, PARKED);
+    bool nearby = __libc_single_threaded && !hurries(l);
+    int parked = nearby ? parking_nearby(l->fd) : parking_out_of_the_way(l->fd, PARKED);
     l->lingering = lingering_at(parked);
     if (l->lingering) {
         report_moved(l->fd, parked);
@@ -119,7 +120,7 @@ static void park(struct letgo *l)
         return;
     }
     if (parked >= 0)
-        descriptor_unpark(parked);
+        parking_end(parked);
     linger_in_place(l);
 }
 
@@ -171,7 +172,7 @@ void letgo_finish(struct lingering *l, enum end end)
     atomic_store(&l->claim, CLAIM_NONE);
     if (set_has(PARKED, parked)) {
         atomic_fetch_sub(&lingering, 1);
-        descriptor_unpark(parked);
+        parking_end(parked);
     }
 }
 
@@ -210,7 +211,7 @@ static void linger_here(struct lingering *l)
     if (end)
         letgo_finish(l, end);
     else if (verdict_both_ends(l->fd))
-        hand_over(l);
+        hand_over(parking_away(l));
     else {
         end = linger_sync(&l, INT64_MAX);
         if (l)
@@ -235,7 +236,7 @@ static void undo(struct letgo *l)
 {
     if (l->lingering) {
         atomic_store(&l->lingering->claim, CLAIM_NONE);
-        descriptor_unpark(l->lingering->fd);
+        parking_end(l->lingering->fd);
         atomic_fetch_sub(&lingering, 1);
     }
     set_drop(CLOSING, l->fd);
@@ -267,7 +268,7 @@ bool letgo_give_up(int fd)
     if (!config.on || !owned())
         return true;
     if (set_has(PARKED, fd) || set_has(PARKING, fd))
-        given = descriptor_give_up(fd);
+        given = parking_give_up(fd);
     else if (set_has(OURS, fd))
         background_give_up(fd);
     errno = saved;
@@ -279,7 +280,7 @@ void letgo_forked(void)
 {
     int saved = errno;
     background_forked();
-    descriptor_unpark_all();
+    parking_end_all();
     atomic_store(&lingering, 0);
     stats_forked();
     errno = saved;

@@ -32,7 +32,7 @@ int64_t now(void)
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
-/* The crowd's own fields stay: a stale link may still be in its wheel (descriptors.c, moving). */
+/* The crowd's own fields stay: a stale link may still be in its wheel (parking.c, moving). */
 void linger_prepare(struct lingering *l, int fd, unsigned role)
 {
     l->fd = l->number = fd;
@@ -61,17 +61,21 @@ void linger_move(struct lingering *to, const struct lingering *from, int fd)
     atomic_store(&to->claim, CLAIM_FREE); /* last: an old event for this number may come at any moment */
 }
 
+/* Apart, so that no other close touches a page of the stack for it. */
+__attribute__((noinline)) static ssize_t discard_by_copying(int fd, size_t most, int flags)
+{
+    char buffer[4096];
+    return recv(fd, buffer, most > sizeof buffer ? sizeof buffer : most, flags);
+}
+
 /* MSG_TRUNC with no buffer discards in the kernel (tcp(7)), many times faster than a small buffer. What refuses it (a
    TLS upper layer, AF_UNIX) gets a buffer. With nothing left to discard: is there more all the same, or the end? */
 static ssize_t discard(int fd, uint64_t left)
 {
-    char buffer[4096];
     size_t most = left < GULP ? (size_t)left : GULP;
     int flags = MSG_DONTWAIT | (left ? 0 : MSG_PEEK);
     ssize_t n = recv(fd, NULL, most ? most : 1, flags | MSG_TRUNC);
-    if (n < 0 && errno == EFAULT)
-        n = recv(fd, buffer, most > sizeof buffer ? sizeof buffer : most ? most : 1, flags);
-    return n;
+    return n < 0 && errno == EFAULT ? discard_by_copying(fd, most ? most : 1, flags) : n;
 }
 
 /* An ICMP message that the program wants to hear of (ip(7), IP_RECVERR) fails one call, and the connection goes on
@@ -252,7 +256,7 @@ enum end linger_sync(struct lingering **lp, int64_t until)
     }
 }
 
-/* It may be under another number by now: see descriptor_give_up(). */
+/* It may be under another number by now: see parking_give_up(). */
 struct lingering *linger_claim(struct lingering *l)
 {
     for (;;) {

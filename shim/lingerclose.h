@@ -40,6 +40,7 @@ struct next {
     int (*accept)(int, struct sockaddr *, socklen_t *);
     int (*accept4)(int, struct sockaddr *, socklen_t *, int);
     int (*connect)(int, const struct sockaddr *, socklen_t);
+    int (*listen)(int, int);
     int (*shutdown)(int, int);
     int (*setsockopt)(int, int, int, const void *, socklen_t);
     int (*dup)(int);
@@ -159,28 +160,36 @@ struct descriptor {
 enum { EPOLL_NONE = 0, EPOLL_MANY = -1 };
 #define UNBORN UINT32_MAX /* it has just come: no sharing was later */
 
+#define MOST_DESCRIPTORS (1 << 20) /* fs.nr_open's default: what lies above is not followed, and closed plainly */
 void descriptors_init(void) HIDDEN;
 struct descriptor *descriptor(int fd) HIDDEN; /* NULL beyond the table */
 bool set_has(enum set, int fd) HIDDEN;
 void set_put(enum set, int fd) HIDDEN;
 void set_drop(enum set, int fd) HIDDEN;
-bool set_take_out(enum set, int fd) HIDDEN; /* true: it was in the set */
+bool set_take(enum set, int fd) HIDDEN;     /* true: it was not in the set */
+bool set_take_out(enum set, int fd) HIDDEN; /* true: it was */
 int set_next(enum set, int fd) HIDDEN;      /* the first member above fd, or -1 */
 void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
 void descriptor_unepoll(int fd, int flags) HIDDEN;
-int descriptor_limit(bool again) HIDDEN;
-int descriptor_out_of_the_way(int fd, enum set) HIDDEN;
-unsigned descriptor_spare(void) HIDDEN;
-void descriptor_make_room(int fd) HIDDEN;
-void descriptor_fork_begins(void) HIDDEN;
-void descriptor_fork_over(void) HIDDEN;
-void descriptor_unpark_all(void) HIDDEN;
-void descriptor_leave_table(void) HIDDEN;
-bool descriptor_give_up(int fd) HIDDEN;
-void descriptor_unpark(int parked) HIDDEN;
+int descriptor_unmarked(int fd) HIDDEN; /* the first number from fd on that we know nothing of */
+int descriptor_peak(void) HIDDEN;
+
+/* parking.c: our own descriptors */
+int parking_limit(bool again) HIDDEN;
+int parking_out_of_the_way(int fd, enum set) HIDDEN;
+int parking_nearby(int fd) HIDDEN;
+struct lingering *parking_away(struct lingering *) HIDDEN;
+unsigned parking_spare(void) HIDDEN;
+void parking_make_room(int fd) HIDDEN;
+void parking_fork_begins(void) HIDDEN;
+void parking_fork_over(void) HIDDEN;
+void parking_end_all(void) HIDDEN;
+void parking_leave_table(void) HIDDEN;
+bool parking_give_up(int fd) HIDDEN;
+void parking_end(int parked) HIDDEN;
 
 /* verdict.c: may this descriptor linger? */
 enum why {
@@ -220,7 +229,7 @@ bool holders_alone(int fd) HIDDEN;
 void holders_deaf(int fd) HIDDEN;
 bool holders_shared(int fd) HIDDEN;
 bool holders_register(int fd) HIDDEN;
-void holders_register_all(void) HIDDEN;
+uint64_t holders_register_all(void) HIDDEN;
 void holders_before_fork(void) HIDDEN;
 bool holders_after_fork(pid_t result) HIDDEN;
 void holders_fork_failed(void) HIDDEN;

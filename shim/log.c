@@ -105,7 +105,7 @@ bool log_init(void)
         log_fd = log_stderr_is_ours() ? 2 : -1;
     } else {
         int fd = open_target();
-        log_fd = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS);
+        log_fd = fd < 0 ? -1 : parking_out_of_the_way(fd, OURS);
         if (fd < 0)
             report_warning("LINGERCLOSE_LOG", config.log,
                            target ? "listening here" : "a file that can be opened for writing",

@@ -47,6 +47,8 @@ static int bare_connect(int fd, const struct sockaddr *addr, socklen_t len)
     return (int)bare_syscall(SYS_connect, fd, addr, len);
 }
 
+static int bare_listen(int fd, int backlog) { return (int)bare_syscall(SYS_listen, fd, backlog); }
+
 static int bare_shutdown(int fd, int how) { return (int)bare_syscall(SYS_shutdown, fd, how); }
 
 static int bare_setsockopt(int fd, int level, int name, const void *value, socklen_t length)
@@ -141,6 +143,7 @@ struct next next = {
     .accept = bare_accept,
     .accept4 = bare_accept4,
     .connect = bare_connect,
+    .listen = bare_listen,
     .shutdown = bare_shutdown,
     .setsockopt = bare_setsockopt,
     .dup = bare_dup,
@@ -185,6 +188,7 @@ void next_bind(void)
     find("accept", &next.accept);
     find("accept4", &next.accept4);
     find("connect", &next.connect);
+    find("listen", &next.listen);
     find("dup", &next.dup);
     find("dup2", &next.dup2);
     find("dup3", &next.dup3);

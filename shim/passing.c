@@ -17,6 +17,7 @@ void holders_pass(int fd)
     holders_put_on_all(SHARED, fd);
     if (!family_init())
         holders_refuse();
+    family_stranger();
     if (holders_register(fd))
         family_take(INFLIGHT, 0, 0, atomic_load(&descriptor(fd)->cookie));
 }

@@ -40,7 +40,9 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
     while (before < *event && !atomic_compare_exchange_weak(&holders_shares, &before, *event))
         ;
     if (!debug_mutant("no-register"))
-        holders_register_all();
+        family_had(slot, holders_register_all());
+    if (debug_mutant("had-nothing") || debug_mutant("had-all"))
+        family_had(slot, debug_mutant("had-all") ? ~UINT64_C(0) : 0);
     return slot;
 }
 
@@ -59,7 +61,7 @@ void holders_before_fork(void)
     birth.slot = NULL;
     birth.event = 0;
     if (owned()) {
-        descriptor_fork_begins();
+        parking_fork_begins();
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
     }
     errno = saved;
@@ -91,7 +93,7 @@ bool holders_after_fork(pid_t result)
     if (result == 0)
         child_settles();
     else {
-        descriptor_fork_over();
+        parking_fork_over();
         shared(birth.event);
         if (result < 0)
             family_done(birth.slot, birth.event, CHILD);
@@ -146,18 +148,18 @@ void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
 
 /* ---- exec ---- */
 
-static bool closes_at_exec(int fd) { return bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC; }
+bool holders_closes_at_exec(int fd) { return bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC; }
 
 static void keep(int fd, struct kept *k)
 {
-    if (!closes_at_exec(fd) && k->count < 64)
+    if (!holders_closes_at_exec(fd) && k->count < 64)
         k->cookies[k->count++] = holders_cookie(fd);
 }
 
 /* exec closes this copy of a connection that has others, and the lock goes with it. */
 static void promise(int fd, struct kept *k)
 {
-    uint64_t cookie = k->count && closes_at_exec(fd) ? holders_cookie(fd) : 0;
+    uint64_t cookie = k->count && holders_closes_at_exec(fd) ? holders_cookie(fd) : 0;
     for (int i = 0; cookie && i < k->count; i++)
         if (k->cookies[i] == cookie) {
             struct slot *slot = family_take(EXECING, 0, 0, cookie);
@@ -179,6 +181,7 @@ void holders_before_exec(void)
 {
     struct kept kept = {.count = 0};
     int saved = errno;
+    family_stranger();
     if (owned()) {
         for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)
             keep(fd, &kept);
@@ -210,6 +213,8 @@ void holders_exit_vfork(void)
 /* Whoever gets what we hold may wait a little for us to let go. */
 void holders_give(void)
 {
+    atomic_store(&holders_gave, true);
+    family_stranger();
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
         if (holders_register(fd))
             holders_lock(fd, F_RDLCK, GIVER);
@@ -233,6 +238,7 @@ void *holders_before_spawn(bool giver, bool cloexec_too)
     if (!owned())
         return NULL;
     struct slot *slot = share(SPAWNED, (cloexec_too ? CLOEXEC_TOO : 0) | PARENT, &event);
+    family_stranger();
     if (giver)
         holders_give();
     errno = saved;

@@ -24,7 +24,7 @@ static int arrivals(int fd)
         set_put(OURS, set);
     if (set < 0 || !bare_syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, &e))
         return set;
-    descriptor_unpark(set);
+    parking_end(set);
     return -1;
 }
 
@@ -75,6 +75,6 @@ bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
             end = END_EOF;
     }
     if (set >= 0)
-        descriptor_unpark(set);
+        parking_end(set);
     return end == END_EOF;
 }

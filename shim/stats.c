@@ -57,7 +57,7 @@ static int open_file(const char *path, int flags)
 {
     flags |= O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
     int fd = (int)bare_syscall(SYS_openat, AT_FDCWD, path, flags, 0644);
-    int high = fd < 0 ? -1 : descriptor_out_of_the_way(fd, OURS);
+    int high = fd < 0 ? -1 : parking_out_of_the_way(fd, OURS);
     if (fd >= 0)
         bare_close(fd);
     return high;

@@ -26,8 +26,12 @@ static bool unix_stream(int fd)
            domain == AF_UNIX && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) && type == SOCK_STREAM;
 }
 
-/* Of a family that we look after. */
-bool verdict_socket(int fd) { return tcp_state(fd) >= 0 || unix_stream(fd); }
+/* Of a family that we look after, and it is a connection or may become one. */
+bool verdict_socket(int fd)
+{
+    int state = tcp_state(fd);
+    return state < 0 ? unix_stream(fd) : state != TCP_LISTEN;
+}
 
 /* AF_UNIX has the same fault (unix_release_sock() sends ECONNRESET where input is unread). Only where a hook has seen
    it come: a socketpair is a pipe between parent and child more often than a connection. */

@@ -33,6 +33,10 @@ needed() {
     needed slots-after "$bin/models" double-fork
 }
 
+@test "nothing noted of what a parent had when it forked: the grandchild that it is making is missed" {
+    needed had-nothing "$bin/models" double-fork
+}
+
 @test "no new lock after one of several dups was closed: others find nobody" {
     race=100 needed no-reregister "$bin/dups" dup --child
 }

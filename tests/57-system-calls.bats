@@ -2,6 +2,7 @@
 # What a close asks of the kernel, call by call: what is expected is in tests/bench/syscalls, which is changed knowingly.
 
 load helper
+load load
 
 @test "a close makes the system calls that are expected, and of what is no live connection none besides" {
     need_command strace
@@ -18,4 +19,45 @@ load helper
     echo "$output"
     grep -x "file plain: close" <<<"$output"
     grep -x "file shim: fcntl close" <<<"$output"
+}
+
+# naps: of the children of a server that forks for each of 300 connections, 20 at once, in all
+naps() {
+    : >"$BATS_TEST_TMPDIR/naps"
+    LAUNCH="strace -D -f -qq -e trace=clock_nanosleep -o $BATS_TEST_TMPDIR/naps" SHIM=$debug_lib \
+        loaded_shimmed 300 20 20000 -- "$bin/models" fork
+    all_complete 300
+    naps=$(grep -c clock_nanosleep "$BATS_TEST_TMPDIR/naps") || true
+    echo "$naps naps"
+}
+
+@test "a child that closes its connection waits for no birth of a brother who cannot have it" {
+    need_command strace
+    need_netns
+    naps
+    local with=$naps
+    export LINGERCLOSE_MUTANT=had-all
+    naps
+    [ "$naps" -gt 100 ]
+    [ $((with * 5)) -lt "$naps" ]
+}
+
+# asked PYTHON: of the kernel about its socket, by a program that forks and its child
+asked() {
+    run strace -f -qq -e trace=socket,getsockopt,fcntl,epoll_create1 -E LD_PRELOAD="$lib" python3 -c "import os, socket
+s = socket.socket()
+s.bind(('127.0.0.1', 0))
+$1
+if os.fork():
+    os.wait()"
+    [ "$status" = 0 ]
+    sed '1,/socket(/d' <<<"$output" | grep -E 'SO_COOKIE|F_SETLK|epoll_create1' || true
+}
+
+@test "nobody asks who else has a listener, when a server forks or ends" {
+    need_command strace
+    need_command python3
+    [ -n "$(asked '')" ]
+    [ -z "$(asked 's.listen()')" ]
+    [ -z "$(asked 's.listen(); s = s.dup()')" ]
 }
