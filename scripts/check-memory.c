@@ -146,6 +146,7 @@ void check_memory(pid_t pid)
     is_word("LINGERCLOSE_NODELAY", c.nodelay % 2, config.nodelay, (const char *const[]){"off", "on"});
     is_word("LINGERCLOSE_CORK", c.cork % 2, config.cork, (const char *const[]){"off", "on"});
     is_ports(&c);
+    config.nodelay = c.nodelay, config.cork = c.cork;
     if (c.log) /* it points into the environment */
         setting_is("LINGERCLOSE_LOG", "a place that has been written over");
     if (c.stats)

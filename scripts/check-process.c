@@ -1,6 +1,7 @@
 /*
  * A process that runs: has it the library, with which settings, and what lingers now? From proc(5) alone.
  */
+#include "../shim/lingerclose.h"
 #include "check.h"
 
 #include <dirent.h>
@@ -11,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SHIM "/liblingerclose.so"
+#define NAGLE "/liblingerclose-nagle.so"
 
 FILE *open_of(pid_t pid, const char *name)
 {
@@ -29,19 +33,20 @@ char *link_of(pid_t pid, const char *name, char to[4096])
     return to;
 }
 
-/* The path of the library in the process's memory, as its maps have it. */
-static bool loaded(pid_t pid, char *where, size_t size)
+/* The path of the library of this name in the process's memory, as its maps have it. */
+static bool loaded(pid_t pid, const char *library, char where[5000])
 {
     char line[5000];
     bool found = false;
+    size_t length = strlen(library);
     FILE *f = open_of(pid, "maps");
     while (f && !found && fgets(line, sizeof line, f)) {
         char *path = strchr(line, '/');
         line[strcspn(line, "\n")] = 0;
-        char *name = path ? strstr(path, "/liblingerclose.so") : NULL;
-        found = name && (!name[18] || name[18] == ' '); /* " (deleted)" may follow */
+        char *name = path ? strstr(path, library) : NULL;
+        found = name && (!name[length] || name[length] == ' '); /* " (deleted)" may follow */
         if (found)
-            snprintf(where, size, "%s", path);
+            snprintf(where, 5000, "%s", path);
     }
     if (f)
         fclose(f);
@@ -146,11 +151,11 @@ static bool unit_of(pid_t pid, char unit[300])
 /* Not loaded, though nothing in the file forbids it: who lost LD_PRELOAD? */
 static void who_lost_it(pid_t pid)
 {
-    char program[4096], where[4096], unit[300], remedy[600];
+    char program[4096], where[5000], unit[300], remedy[600];
     for (pid_t p = parent_of(pid); p > 0; p = parent_of(p)) {
         if (check_cleaner(link_of(p, "exe", program), false))
             return;
-        if (loaded(p, where, sizeof where)) {
+        if (loaded(p, SHIM, where)) {
             obstacle("start it by the launcher there",
                      "%s (process %d), which has the library, started it or its parents with "
                      "another environment",
@@ -184,6 +189,18 @@ static void not_loaded(pid_t pid, bool preload)
         who_lost_it(pid);
 }
 
+/* Against Nagle there is a library of its own, which only --nodelay and --cork load. */
+static void nagle(pid_t pid)
+{
+    char where[5000];
+    if (loaded(pid, NAGLE, where))
+        say("loaded", "%s", where);
+    else if (config.nodelay || config.cork)
+        note("%s is on, but liblingerclose-nagle.so is not loaded, and nothing is done against Nagle: start it by the "
+             "launcher, which loads it",
+             config.nodelay ? "LINGERCLOSE_NODELAY" : "LINGERCLOSE_CORK");
+}
+
 void check_process(pid_t pid)
 {
     char program[4096], where[5000], exe[64];
@@ -201,7 +218,7 @@ void check_process(pid_t pid)
         return;
     }
     say("program", "%s, process %d", program, pid);
-    bool is_loaded = loaded(pid, where, sizeof where);
+    bool is_loaded = loaded(pid, SHIM, where);
     bool whole = take_environment(pid, &preload);
     if (is_secure)
         clearenv();
@@ -224,4 +241,5 @@ void check_process(pid_t pid)
         settings_of(pid, base_name(program));
     else
         check_memory(pid);
+    nagle(pid);
 }

@@ -515,3 +515,19 @@ threads: 2, one of them the shim'"'"'s, for what lingers in the background' ]
     run env -i PATH=/nowhere "$top/build/lingerclose-check" "$lib" "$show"
     [ "$status" -eq 0 ]
 }
+
+@test "of a process: what is asked against Nagle, and whether its library is loaded" {
+    nagle=$build/liblingerclose-nagle.so
+    running LD_PRELOAD="$nagle:$lib" LINGERCLOSE_CORK=on sleep 60
+    checked 0 '^loaded: .*/liblingerclose-nagle.so$' "$pid"
+    never 'not loaded' <<<"$output"
+    kill "$pid"
+    for setting in LINGERCLOSE_NODELAY LINGERCLOSE_CORK; do
+        running LD_PRELOAD="$lib" "$setting=on" sleep 60
+        checked 0 "^note: $setting is on, but liblingerclose-nagle.so is not loaded" "$pid"
+        kill "$pid"
+    done
+    running LD_PRELOAD="$lib" sleep 60
+    checked 0 '^loaded: .*/liblingerclose.so$' "$pid"
+    never nagle <<<"$output"
+}
