@@ -122,9 +122,11 @@ void descriptor_forget(int fd)
     struct descriptor *d = descriptor(fd);
     if (!d)
         return;
+    _Atomic uint64_t *sets = table[fd / 64].sets;
+    uint64_t bit = UINT64_C(1) << (fd % 64);
     for (int i = 0; i < SETS; i++)
-        if (i != PARKING)
-            set_drop(i, fd);
+        if (i != PARKING && atomic_load(&sets[i]) & bit)
+            atomic_fetch_and(&sets[i], ~bit);
     if (atomic_load(&d->epoll)) /* do not dirty a page for nothing */
         atomic_store(&d->epoll, EPOLL_NONE);
 }

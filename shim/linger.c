@@ -239,14 +239,17 @@ static enum end close_waits(struct lingering *l)
 enum end linger_sync(struct lingering **lp, int64_t until)
 {
     linger_begin(*lp);
-    for (;;) {
+    for (bool fresh = true;; fresh = false) {
         int64_t next;
         struct lingering *l = *lp = linger_claim(*lp);
         if (!l)
             return END_NOW;
         if (!(config.steps & STEP_DRAIN))
             return close_waits(l);
-        enum end end = linger_step(l, true, &next);
+        /* The peer answers our FIN later: poll, which tells of what is there already as well, and only then recv. */
+        enum end end = fresh && !l->deaf ? linger_bound(l, now(), &next) : END_MORE;
+        if (end)
+            end = linger_step(l, true, &next);
         if (end)
             return end;
         atomic_store(&l->claim, CLAIM_FREE);
