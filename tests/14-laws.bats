@@ -93,6 +93,18 @@ now() {
     [ "$(value rsts)" = 0 ]
 }
 
+@test "before our constructor every other call is the bare system call as well" {
+    need_netns
+    run in_netns env LD_PRELOAD="$bin/bare.so" "$bin/counters"
+    echo "$output"
+    without=$(grep -v ^kernel <<<"$output")
+    [ "$(grep -c ', errno [0-9]*$' <<<"$without")" -gt 20 ]
+    grep -qx "vfork's child ended with 3" <<<"$without"
+    run in_netns env LD_PRELOAD="$lib:$bin/bare.so" "$bin/counters"
+    echo "$output"
+    [ "$(grep -v ^kernel <<<"$output")" = "$without" ]
+}
+
 @test "close after our destructor lingers as before" {
     preload=$bin/late.so shimmed server await write=1000000 -- peer port send=100 await=fin read
     cut 1000000

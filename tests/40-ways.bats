@@ -113,6 +113,10 @@ deaf() {
     way freopen
 }
 
+@test "freopen64, its name where off_t is asked to have 64 bits: every model ends in FIN" {
+    way freopen64
+}
+
 @test "fcloseall, which leaves the descriptor to the end of the process: every model ends in FIN" {
     way fcloseall
 }

@@ -21,14 +21,18 @@
  *   stderr=PATH        put this file in the place of descriptor 2
  *   errno=N            set errno, to see whether close keeps it
  *   storm              from now on a SIGALRM every millisecond
+ *   sockets=N          open N more TCP sockets
+ *   decoy              a unix socket, in the current directory, with the peer's port for the first two bytes of its name
  *   exec[=PROGRAM]     become true(1), or another
  *   close              close, and print: close_ms= ret= errno= cpu_ms=
  */
 #include "connection.h"
+#include "mark.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <sys/un.h>
 
 static void await(int fd, const char *what)
 {
@@ -87,12 +91,25 @@ static void fill(void)
         err(1, "/dev/null");
 }
 
+static void decoy(int fd)
+{
+    struct sockaddr_in peer;
+    struct sockaddr_un name = {.sun_family = AF_UNIX, .sun_path = "xxdecoy"};
+    if (getpeername(fd, (void *)&peer, &(socklen_t){sizeof peer}))
+        err(1, "getpeername");
+    memcpy(name.sun_path, &peer.sin_port, sizeof peer.sin_port);
+    if (bind(socket(AF_UNIX, SOCK_STREAM, 0), (void *)&name, sizeof name))
+        err(1, "decoy");
+}
+
 static void do_close(int fd, int set_errno)
 {
     long start = now_ms();
     clock_t cpu = clock();
+    window_opens();
     errno = set_errno;
     int ret = close(fd), code = errno;
+    window_closes();
     cpu = clock() - cpu;
     printf("close_ms=%ld ret=%d errno=%d cpu_ms=%ld\n", now_ms() - start, ret, code,
            (long)(cpu / (CLOCKS_PER_SEC / 1000)));
@@ -156,6 +173,11 @@ int main(int argc, char **argv)
             set_errno = n;
         else if (!strcmp(word, "storm"))
             storm();
+        else if (!strcmp(word, "decoy"))
+            decoy(fd);
+        else if (!strcmp(word, "sockets"))
+            while (n-- && socket(AF_INET, SOCK_STREAM, 0) >= 0)
+                ;
         else if (!strcmp(word, "exec"))
             execlp(value ? value : "true", "true", NULL);
         else if (!strcmp(word, "close"))

@@ -115,6 +115,14 @@ static void failures(int fd)
     TELL(syscall(SYS_recvmsg, fd, NULL, 0));
     TELL(syscall(SYS_epoll_ctl, 999, 1, fd, NULL));
     TELL(syscall(SYS_execve, "/nowhere/at/all", NULL, NULL));
+    TELL(syscall(SYS_execveat, AT_FDCWD, "/nowhere/at/all", NULL, NULL, 0));
+    TELL(syscall(SYS_clone3, NULL, 0L));
+    TELL(syscall(SYS_sendmmsg, 999, NULL, 0, 0));
+    TELL(syscall(SYS_recvmmsg, 999, NULL, 0, 0, NULL));
+    TELL(syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, NULL, 0));
+    TELL(syscall(SYS_epoll_create1, 12345));
+    TELL(syscall(SYS_unshare, 1));
+    TELL(syscall(SYS_setns, fd, 0));
     TELL(syscall(SYS_prctl, 12345, 0L, 0L, 0L, 0L));
     TELL(syscall(SYS_seccomp, 12345U, 0U, NULL));
     TELL(syscall(SYS_socket, -1, SOCK_STREAM, 0));

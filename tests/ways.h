@@ -83,6 +83,12 @@ static void by_freopen(FILE *stream)
         err(1, "freopen");
 }
 
+static void by_freopen64(FILE *stream)
+{
+    if (freopen64("/dev/null", "r+", stream) != stream)
+        err(1, "freopen64");
+}
+
 /* glibc's fcloseall flushes and leaves every descriptor open: the process's end closes them. */
 static void by_fcloseall(FILE *stream)
 {
@@ -134,6 +140,7 @@ static const struct way {
     {"syscall-dup3", NULL, by_raw_dup3, NULL, NULL},
     {"fclose", NULL, NULL, by_fclose, NULL},
     {"freopen", NULL, NULL, by_freopen, NULL},
+    {"freopen64", NULL, NULL, by_freopen64, NULL},
     {"fcloseall", NULL, NULL, by_fcloseall, NULL},
     {"return", NULL, NULL, NULL, NULL},
     {"exit", NULL, NULL, NULL, end_exit},
