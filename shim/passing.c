@@ -46,18 +46,28 @@ static uint64_t known_cookie(int fd)
     return atomic_load(&d->cookie);
 }
 
-/* After recvmsg (a peeked message is still in flight). Our own copies of it are dups now. */
-void holders_receive(int fd, bool peeked)
+/* Our own copies of it are dups now. Its cookie, or 0: it is none of ours. */
+static uint64_t came_from_elsewhere(int fd)
 {
     if (!descriptor(fd) || !owned() || !verdict_socket(fd))
-        return;
+        return 0;
     found_held_elsewhere(fd);
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
         if (known_cookie(other) == cookie)
             set_put(DUPED, other);
-    struct slot *slot = family_find(INFLIGHT, cookie, false);
-    if (!peeked && !slot)
+    return cookie;
+}
+
+/* After recvmsg. A peeked message is still in flight, though its sender may have closed, and ended the promise with that
+   (holders_gone()). */
+void holders_receive(int fd, bool peeked)
+{
+    uint64_t cookie = came_from_elsewhere(fd);
+    struct slot *slot = cookie ? family_find(INFLIGHT, cookie, false) : NULL;
+    if (cookie && peeked && !slot && family_init())
+        family_take(INFLIGHT, 0, 0, cookie);
+    if (cookie && !peeked && !slot)
         holders_mark(fd, RECEIVED);
     if (!peeked)
         family_free(slot);
@@ -79,7 +89,7 @@ void holders_gone(int fd)
 void holders_take(int fd)
 {
     int saved = errno;
-    holders_receive(fd, true);
+    came_from_elsewhere(fd);
     family_mark_taken();
     errno = saved;
 }

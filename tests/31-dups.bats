@@ -82,6 +82,10 @@ closes() {
     dups bad-flags
 }
 
+@test "dup2 and dup3 onto a connection beyond a lowered limit leave it alone" {
+    dups beyond-the-limit
+}
+
 @test "dup2 and F_DUPFD to a bad number leave their source alone" {
     dups bad-target
 }
@@ -98,6 +102,17 @@ closes() {
 
 @test "a process that passes a connection to itself keeps it" {
     dups passed-to-itself
+}
+
+@test "a connection passed by sendmmsg, by number, or at the second attempt, is passed" {
+    local how
+    for how in mmsg SYS_mmsg retry; do
+        dups passed-to-itself --message "$how"
+    done
+}
+
+@test "closing what a peek at a message brought does not end the session that is still in the message" {
+    dups passed-to-itself --message peek
 }
 
 @test "a process that passes a copy of a connection has passed the connection" {

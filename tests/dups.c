@@ -5,6 +5,7 @@
  *   --bytes N     length of the reply
  *   --child       a child forked before the case closes its own after it, before the second half:
  *                 it must find that we still hold the connection
+ *   --message HOW how a connection is passed: message_by in rights.h
  *   --end HOW     the last descriptor is let go by close, dup2 or dup3 over it */
 #include "rights.h"
 #include <getopt.h>
@@ -169,6 +170,21 @@ static int bad_target(int conn)
     return conn;
 }
 
+/* An open target that the limit, which has fallen meanwhile, no longer allows: the kernel refuses, and leaves it alone. */
+static int beyond_the_limit(int conn)
+{
+    int high = second_closed(checked(fcntl(conn, F_DUPFD, 200)), conn);
+    struct rlimit limit, low;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    low = (struct rlimit){150, limit.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &low);
+    expect(EBADF, dup2(null, high));
+    expect(EBADF, dup3(null, high, O_CLOEXEC));
+    setrlimit(RLIMIT_NOFILE, &limit);
+    return high;
+}
+
 /* libc closes the stream's descriptor where no hook of close sees it, and with it the kernel drops
  * all locks that this process has on the connection. */
 static int hidden_close(int conn)
@@ -207,6 +223,7 @@ static const struct {
     {"bad-source", bad_source},
     {"bad-flags", bad_flags},
     {"bad-target", bad_target},
+    {"beyond-the-limit", beyond_the_limit},
     {"hidden-close", hidden_close},
 };
 
@@ -251,6 +268,7 @@ int main(int argc, char **argv)
 {
     static const struct option names[] = {{"bytes", required_argument, NULL, 'b'},
                                           {"child", no_argument, NULL, 'c'},
+                                          {"message", required_argument, NULL, 'm'},
                                           {"end", required_argument, NULL, 'e'},
                                           {NULL, 0, NULL, 0}};
     const char *name = argc > 1 ? argv[1] : "";
@@ -260,6 +278,8 @@ int main(int argc, char **argv)
             bytes = (size_t)atol(optarg);
         else if (o == 'c')
             with_child = true;
+        else if (o == 'm')
+            message_by = optarg;
         else if (o == 'e')
             end = optarg;
         else
