@@ -59,6 +59,20 @@ session() {
     race=200 model posix-spawn --cloexec
 }
 
+@test "a handler, by whichever of the calls that execute and spawn it is begun" {
+    local how
+    for how in execvp execvpe fexecve execveat SYS_execveat execle; do
+        loaded_plain 5 5 20000 -- "$bin/models" fork-exec --exec "$how"
+        none_complete 5
+        loaded_shimmed 50 10 20000 -- "$bin/models" fork-exec --exec "$how"
+        all_complete 50
+    done
+    loaded_plain 5 5 20000 -- "$bin/models" posix-spawn --exec posix_spawnp
+    none_complete 5
+    loaded_shimmed 50 10 20000 -- "$bin/models" posix-spawn --exec posix_spawnp
+    all_complete 50
+}
+
 @test "a shell on 0, 1 and 2 whose children come and go before the reply" {
     race=100 model sh-handler
     session sh-handler

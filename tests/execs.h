@@ -4,6 +4,7 @@
 
 #include "handlers.h"
 #include <spawn.h>
+#include <sys/syscall.h>
 
 extern char **environ;
 
@@ -41,6 +42,27 @@ static void handler_command(void)
         handler_argv[n++] = "--gate";
 }
 
+/* By the name of the call; execv where there is none, so that a call that fails is seen. */
+static void execute(char **argv)
+{
+    const char *how = opt.exec ? opt.exec : "execv";
+
+    if (!strcmp(how, "execv"))
+        execv(argv[0], argv);
+    else if (!strcmp(how, "execvp"))
+        execvp(argv[0], argv);
+    else if (!strcmp(how, "execvpe"))
+        execvpe(argv[0], argv, environ);
+    else if (!strcmp(how, "fexecve"))
+        fexecve(open(argv[0], O_RDONLY | O_CLOEXEC), argv, environ);
+    else if (!strcmp(how, "execveat"))
+        execveat(AT_FDCWD, argv[0], argv, environ, 0);
+    else if (!strcmp(how, "SYS_execveat"))
+        syscall(SYS_execveat, AT_FDCWD, argv[0], argv, environ, 0);
+    else if (!strcmp(how, "execle"))
+        execle(argv[0], argv[0], argv[1], argv[2], argv[3], NULL, environ);
+}
+
 /* What every inetd does between fork and exec; all of it may be done in a vfork child. */
 static void become(char **argv, int conn, struct gate gate)
 {
@@ -51,7 +73,7 @@ static void become(char **argv, int conn, struct gate gate)
     dup2(conn, 2);
     if (conn > GATE_FD)
         close(conn);
-    execv(argv[0], argv);
+    execute(argv);
     _exit(127);
 }
 
@@ -91,7 +113,7 @@ static void spawn(int conn)
         posix_spawn_file_actions_adddup2(&actions, conn, fd);
     if (conn > GATE_FD)
         posix_spawn_file_actions_addclose(&actions, conn);
-    if (posix_spawn(&pid, self, &actions, NULL, handler_argv, environ))
+    if ((opt.exec ? posix_spawnp : posix_spawn)(&pid, self, &actions, NULL, handler_argv, environ))
         die("posix_spawn");
     posix_spawn_file_actions_destroy(&actions);
     close(conn);

@@ -9,6 +9,7 @@
 static struct {
     size_t bytes;
     bool end_by_exit, gate, foreign;
+    const char *exec; /* how a handler is begun, where not by execv or posix_spawn */
     int accept_flags, workers;
 } opt = {.bytes = 20000, .workers = 4};
 

@@ -267,6 +267,7 @@ static void options(int argc, char **argv)
                                           {"cloexec", no_argument, NULL, 'c'},
                                           {"end", required_argument, NULL, 'e'},
                                           {"gate", no_argument, NULL, 'g'},
+                                          {"exec", required_argument, NULL, 'x'},
                                           {"foreign", no_argument, NULL, 'f'},
                                           {"workers", required_argument, NULL, 'w'},
                                           {NULL, 0, NULL, 0}};
@@ -281,6 +282,9 @@ static void options(int argc, char **argv)
             break;
         case 'e':
             opt.end_by_exit = !strcmp(optarg, "exit");
+            break;
+        case 'x':
+            opt.exec = optarg;
             break;
         case 'f':
             opt.foreign = true;
