@@ -89,6 +89,27 @@ with_drain() {
     LINGERCLOSE_STEPS=drain,linger,shutdown with_drain
 }
 
+@test "without a drain it is so too of an event loop's close, at the end of a process, past MAX, and with a bound of ms" {
+    export LINGERCLOSE_LINGER=400ms
+    local steps words
+    for steps in linger shutdown; do
+        export LINGERCLOSE_STEPS=$steps
+        for words in close "nonblock close" nonblock; do
+            # shellcheck disable=SC2086 # words
+            shimmed server write=1000000 $words -- peer port "${nothing[@]}"
+            whole 1000000
+            # shellcheck disable=SC2086
+            shimmed server await write=1000000 $words -- peer port "${unread[@]}"
+            resets
+            # shellcheck disable=SC2086
+            LINGERCLOSE_MAX=0 shimmed server await write=1000000 $words -- peer port "${unread[@]}"
+            resets
+        done
+        shimmed server write=1000000 nonblock close -- peer port silent
+        between 0 "$(value close_ms)" 100
+    done
+}
+
 @test "only the linger step waits for our own data when nothing is drained" {
     export LINGERCLOSE_MODE=sync LINGERCLOSE_LINGER=400ms
     plain server write=1000000 close -- peer port silent

@@ -69,6 +69,31 @@ ended() {
     between 290 "$(value close_ms)" 900
 }
 
+@test "with it the second number of a unix connection is one too" {
+    export LINGERCLOSE_FAMILIES=tcp,unix
+    unixly plain dup stream unread
+    ended RESET none
+    unixly shimmed dup stream unread
+    ended EOF none
+}
+
+@test "with it LINGERCLOSE_DRAIN_BYTES and LINGERCLOSE_MAX bound what is discarded of a unix connection" {
+    export LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_IDLE=200ms
+    LINGERCLOSE_DRAIN_BYTES=4 unixly shimmed close stream unread
+    ended EOF none
+    LINGERCLOSE_DRAIN_BYTES=2 unixly shimmed close stream unread
+    ended RESET none
+    unixly shimmed close stream much
+    ended EOF none
+    # Past MAX a dup2 over it takes four of its buffers, 16 KB, and waits for nothing.
+    unixly shimmed dup2 stream much
+    ended EOF none
+    LINGERCLOSE_MAX=0 unixly shimmed dup2 stream unread
+    ended EOF none
+    LINGERCLOSE_MAX=0 unixly shimmed dup2 stream much
+    ended RESET none
+}
+
 @test "with it other types of unix sockets are left alone" {
     export LINGERCLOSE_FAMILIES=tcp,unix
     unixly plain close seqpacket unread
@@ -83,4 +108,27 @@ ended() {
     cut 1000000
     shimmed server await write=1000000 close -- peer port send=100 await=fin read
     whole 1000000
+    # To a bound, and to the peer's reset amid the lingering.
+    LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=200ms shimmed server await write=1000 close -- peer port send=100 read silent
+    between 190 "$(value close_ms)" 700
+    LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=2s shimmed server await write=1000 close -- peer port send=100 await=fin pause=20 reset
+    between 0 "$(value close_ms)" 1000
+}
+
+@test "with it the other end of a connection is looked for among TCP sockets alone, and among no more than 64" {
+    export LINGERCLOSE_MODE=auto LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_IDLE=300ms
+    cd "$BATS_TEST_TMPDIR"
+    # A close that takes the other end for the program's own hands over, and does not wait.
+    run in_netns env LD_PRELOAD="$lib" "$bin/bothends"
+    between 0 "$(value first_ms)" 200
+    shimmed server sockets=3 await write=1000 close -- peer port send=100 read silent
+    between 290 "$(value close_ms)" 900
+    # The name of this one begins with the number of the peer's port, where a TCP socket's address has its port.
+    shimmed server decoy await write=1000 close -- peer port send=100 read silent
+    between 290 "$(value close_ms)" 900
+    shimmed server sockets=70 await write=1000 close -- peer port send=100 read silent
+    between 290 "$(value close_ms)" 900
+    # Nor has a unix connection an address to look for.
+    unixly shimmed close stream silent
+    between 290 "$(value close_ms)" 900
 }

@@ -45,6 +45,17 @@ both() {
     both dual connected
 }
 
+@test "an address that is not the loopback's is not looked for: the close waits for IDLE, and no longer" {
+    for how in dual "dual connected"; do
+        # shellcheck disable=SC2086 # words
+        run in_netns sh -c 'ip address add 10.9.9.9 dev lo && exec "$@"' sh env ADDRESS=10.9.9.9 LD_PRELOAD="$lib" \
+            "$bin/bothends" $how
+        echo "with: $output"
+        [ "$(value end)" = EOF ] && [ "$(value bytes)" = 10000 ]
+        between 900 "$(value first_ms)" 2500
+    done
+}
+
 @test "fifty such connections, one after another: no stall" {
     both many=50
 }

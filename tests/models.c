@@ -263,14 +263,11 @@ static const struct {
 
 static void options(int argc, char **argv)
 {
-    static const struct option names[] = {{"bytes", required_argument, NULL, 'b'},
-                                          {"cloexec", no_argument, NULL, 'c'},
-                                          {"end", required_argument, NULL, 'e'},
-                                          {"gate", no_argument, NULL, 'g'},
-                                          {"exec", required_argument, NULL, 'x'},
-                                          {"foreign", no_argument, NULL, 'f'},
-                                          {"workers", required_argument, NULL, 'w'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"bytes", required_argument, NULL, 'b'},   {"cloexec", no_argument, NULL, 'c'},
+        {"end", required_argument, NULL, 'e'},     {"gate", no_argument, NULL, 'g'},
+        {"exec", required_argument, NULL, 'x'},    {"foreign", no_argument, NULL, 'f'},
+        {"workers", required_argument, NULL, 'w'}, {NULL, 0, NULL, 0}};
 
     for (int o; (o = getopt_long(argc, argv, "", names, NULL)) != -1;)
         switch (o) {

@@ -1,8 +1,8 @@
 /* unixes serve PATH MODEL TYPE CASE: one unix connection, closed with input unread or before it comes.
  * unixes peer PATH TYPE CASE: its peer, which prints bytes= end= send_error=.
- *   MODEL  close, fclose, exit, fork (a child answers after its parent has closed)
+ *   MODEL  close, dup2 (over it), fclose, exit, fork (a child answers after its parent has closed), dup (its second number answers)
  *   TYPE   stream, seqpacket
- *   CASE   unread, late, silent (unread, and the peer reads only when the server has ended)
+ *   CASE   unread, much (30,000 bytes), late, silent (unread, and the peer reads only when the server has ended)
  * For the sake of `exchange` the server's first line is "port 0".
  */
 #include "connection.h"
@@ -46,10 +46,17 @@ static int serve(const char *path, const char *model, const char *type, bool lat
         close(gate[1]);
         (void)!read(gate[0], &status, 1);
     }
+    if (!strcmp(model, "dup")) {
+        int first = c;
+        c = dup(first);
+        close(first);
+    }
     put(c, REPLY);
     long start = now_ms();
     if (!strcmp(model, "fclose"))
         fclose(fdopen(c, "r+"));
+    else if (!strcmp(model, "dup2"))
+        dup2(gate[0], c);
     else if (strcmp(model, "exit"))
         close(c);
     printf("close_ms=%ld\n", now_ms() - start);
@@ -60,12 +67,12 @@ static const char *name_of(int code) { return code == ECONNRESET ? "RESET" : str
 
 static int peer(const char *path, const char *type, const char *what)
 {
-    static char block[65536];
+    static char block[65536] = "junk";
     const char *send_error = "none", *end = "EOF";
     int fd = open_at(path, type, false);
     size_t bytes = 0;
     ssize_t r;
-    if (strcmp(what, "late") && send(fd, "junk", 4, MSG_NOSIGNAL) < 0)
+    if (strcmp(what, "late") && send(fd, block, strcmp(what, "much") ? 4 : 30000, MSG_NOSIGNAL) < 0)
         send_error = name_of(errno);
     /* The other end has sent its FIN, or what unix sockets have instead. */
     poll(&(struct pollfd){fd, POLLRDHUP, 0}, 1, -1);
