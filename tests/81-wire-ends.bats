@@ -139,3 +139,23 @@ $begin
             > R 1002:1002(0)
 END
 }
+
+@test "a peer whose FIN crosses the program's own: its unread input is drained, and what it has not acknowledged arrives" {
+    local crossing='
+            < P. 1:11(10) ack 1
+            > P. 1:1001(1000) ack 11
+            > F. 1001:1001(0) ack 11
+            < F. 11:11(0) ack 1'
+    wire plain server await write=1000 shut=wr await=fin close <<END
+$crossing
+            > R. 1002:1002(0) ack 12
+END
+    wire shimmed server await write=1000 shut=wr await=fin close <<END
+$crossing
+            > . 1002:1002(0) ack 12
+          0 ! end
+            < . 12:12(0) ack 1002
+        200
+END
+    [ "$(value end)" = eof ] && [ "$(value bytes)" = 10 ]
+}
