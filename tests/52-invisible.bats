@@ -114,6 +114,30 @@ closes() {
     done
 }
 
+@test "a close that waits goes on to its end though another thread takes its connection's number again and again" {
+    export LINGERCLOSE_MODE=sync
+    corner moved
+    [ "$(value taken)" = 0 ]
+    [ "$(value refused)" = 1 ]
+    corner moved LD_PRELOAD="$lib"
+    [ "$(value ret)" = 0 ]
+    [ "$(value taken)" -gt 0 ]
+    [ "$(value refused)" = 0 ]
+    [ "$(value end)" = EOF ]
+    between 250 "$(value close_ms)" 1500
+}
+
+@test "what lingers leaves its descriptors to the program when that has no other left" {
+    corner room
+    local without
+    without=$(value sockets)
+    [ "$(value errno)" = EMFILE ]
+    corner room LD_PRELOAD="$lib"
+    [ "$(value errno)" = EMFILE ]
+    # But for the epoll set.
+    between $((without - 1)) "$(value sockets)" "$without"
+}
+
 @test "a program that takes the number of the thread's epoll set makes nobody spin" {
     corner taken
     [ "$(value taken)" = 0 ]

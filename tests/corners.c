@@ -3,6 +3,9 @@
  *   taken    one end lingers, and the number of whatever epoll set there is becomes /dev/null: CPU time of 2 s
  *   late     a fork that nobody can notice, the lingering ends, and then the peer speaks: the same
  *   emfile   a fork that nobody can notice has no descriptor left; then the peer sends ten times
+ *   moved    a blocking close, while another thread puts /dev/null over every number from 32 on and the peer, which is
+ *            that thread's, sends; it finishes after 300 ms
+ *   room     ten connections linger: how many sockets can be had?
  *   handler  a signal handler forks while close waits: does the child come back (with 6)?
  *   vfork    a thread is cancelled while its vforked child is on the way to exec: where does the cleanup run?
  *   cmsg     sendmsg with a header that claims to be longer than the buffer that it is in */
@@ -117,6 +120,52 @@ static void emfile(void)
     printf("sent=%d queued=%d\n", sent, queued);
 }
 
+static long taken_numbers, refused;
+
+static void *takes(void *unused)
+{
+    static const char block[4096];
+    int null = open("/dev/null", O_RDWR);
+    for (long until = now_ms() + 300; now_ms() < until;) {
+        refused += send(peer, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN;
+        for (int n = 32; n < 64; n++)
+            if (fcntl(n, F_GETFD) >= 0 && dup2(null, n) == n)
+                taken_numbers += !close(n);
+    }
+    shutdown(peer, SHUT_WR);
+    return unused;
+}
+
+static void moved(void)
+{
+    pthread_t thread;
+    char byte;
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){64, 64});
+    connect_to_ourselves(0);
+    if (pthread_create(&thread, NULL, takes, NULL))
+        errx(1, "pthread_create");
+    await_input(fd);
+    long start = now_ms();
+    int ret = close(fd);
+    printf("close_ms=%ld ret=%d", now_ms() - start, ret);
+    pthread_join(thread, NULL);
+    long n = recv(peer, &byte, 1, 0);
+    printf(" taken=%ld refused=%d end=%s\n", taken_numbers, refused > 0, n ? strerrorname_np(errno) : "EOF");
+}
+
+static void room(void)
+{
+    int n = 0;
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){128, 128});
+    for (int i = 0; i < 10; i++) {
+        connect_to_ourselves(SOCK_NONBLOCK);
+        close(fd);
+    }
+    while (socket(AF_INET, SOCK_STREAM, 0) >= 0)
+        n++;
+    printf("sockets=%d errno=%s\n", n, strerrorname_np(errno));
+}
+
 static volatile sig_atomic_t forked;
 
 static void fork_here(int sig)
@@ -196,10 +245,10 @@ static void cmsg(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"taken", "late", "emfile", "handler", "vfork", "cmsg"};
-    static void (*const cases[])(void) = {taken, late, emfile, handler, vforked, cmsg};
+    static const char *const names[] = {"taken", "late", "emfile", "moved", "room", "handler", "vfork", "cmsg"};
+    static void (*const cases[])(void) = {taken, late, emfile, moved, room, handler, vforked, cmsg};
     owner = getpid();
-    for (int i = 0; argc > 1 && i < 6; i++)
+    for (int i = 0; argc > 1 && i < 8; i++)
         if (!strcmp(argv[1], names[i]))
             return cases[i](), 0;
     errx(2, "no case is called so");

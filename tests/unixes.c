@@ -6,6 +6,7 @@
  * For the sake of `exchange` the server's first line is "port 0".
  */
 #include "connection.h"
+#include "mark.h"
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/un.h>
@@ -53,12 +54,14 @@ static int serve(const char *path, const char *model, const char *type, bool lat
     }
     put(c, REPLY);
     long start = now_ms();
+    window_opens();
     if (!strcmp(model, "fclose"))
         fclose(fdopen(c, "r+"));
     else if (!strcmp(model, "dup2"))
         dup2(gate[0], c);
     else if (strcmp(model, "exit"))
         close(c);
+    window_closes();
     printf("close_ms=%ld\n", now_ms() - start);
     exit(0);
 }
