@@ -107,6 +107,9 @@ with_drain() {
         done
         shimmed server write=1000000 nonblock close -- peer port silent
         between 0 "$(value close_ms)" 100
+        # What is acknowledged is not waited for.
+        shimmed server write=1000000 close -- peer port read
+        between 0 "$(value close_ms)" 300
     done
 }
 

@@ -136,6 +136,14 @@ now() {
     [ "$(value errno)" = 77 ]
 }
 
+@test "a program that may have little address space lingers all the same" {
+    need_command prlimit
+    plain prlimit --as=150000000 server await write=1000000 close -- peer port send=100 await=fin read
+    cut 1000000
+    shimmed prlimit --as=150000000 server await write=1000000 close -- peer port send=100 await=fin read
+    whole 1000000
+}
+
 @test "another thread in epoll_wait sees no event for the number after the close" {
     plain phantom dup -- peer port await=fin send=100 say=sent read
     [ "$(value events)" = some ]

@@ -138,6 +138,17 @@ faulty() {
     [ "$(value end)" = RESET ]
 }
 
+@test "a fork that fails gives nothing away: the close lingers" {
+    need_inject
+    plain inject 0 "$(number clone)" 1 EAGAIN faults fork -- "${client[@]}"
+    grep 'server: pid: -1' <<<"$output"
+    for call in fork:clone vfork+exec:vfork; do
+        shimmed inject 0 "$(number ${call#*:})" 1 EAGAIN faults ${call%:*} -- "${client[@]}"
+        grep 'fault: done' <<<"$output"
+        whole 100000
+    done
+}
+
 @test "where no thread can be had for the background, its epoll set is not kept" {
     "$bin/refuse" EAGAIN true || skip "no seccomp filter can be installed here"
     export LINGERCLOSE_MODE=background

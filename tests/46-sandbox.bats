@@ -71,6 +71,11 @@ lives() {
     same_server
 }
 
+@test "a session goes on in a sandbox where one of its two numbers was closed, though its parent lets go" {
+    lives prctl copies
+    lives seccomp copies
+}
+
 @test "a program that sandboxes itself while a connection lingers for it lives" {
     local how
     for how in prctl seccomp tsync; do

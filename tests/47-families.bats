@@ -48,6 +48,13 @@ ended() {
     done
 }
 
+@test "with it a log line of a unix connection says so in the place of its addresses" {
+    export LINGERCLOSE_FAMILIES=tcp,unix LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log
+    unixly shimmed close stream unread
+    cat "$LINGERCLOSE_LOG"
+    [ "$(grep -c ' local=unix remote=unix ' "$LINGERCLOSE_LOG")" = 1 ]
+}
+
 @test "with it the peer can still send after the close" {
     local model
     export LINGERCLOSE_FAMILIES=tcp,unix

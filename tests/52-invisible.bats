@@ -127,6 +127,18 @@ closes() {
     between 250 "$(value close_ms)" 1500
 }
 
+@test "the number of a connection that waits in close_range with others is busy: dup2 fails, and it lingers to its end" {
+    export LINGERCLOSE_MODE=sync
+    corner busy
+    [ "$(value refused)" = 1 ]
+    [ "$(value busy)" = 0 ]
+    corner busy LD_PRELOAD="$lib"
+    [ "$(value ret)" = 0 ]
+    [ "$(value busy)" = 1 ]
+    [ "$(value refused)" = 0 ]
+    [ "$(value end)" = EOF ]
+}
+
 @test "what lingers leaves its descriptors to the program when that has no other left" {
     corner room
     local without

@@ -5,6 +5,7 @@
  *   emfile   a fork that nobody can notice has no descriptor left; then the peer sends ten times
  *   moved    a blocking close, while another thread puts /dev/null over every number from 32 on and the peer, which is
  *            that thread's, sends; it finishes after 300 ms
+ *   busy     the same with close_range
  *   room     ten connections linger: how many sockets can be had?
  *   handler  a signal handler forks while close waits: does the child come back (with 6)?
  *   vfork    a thread is cancelled while its vforked child is on the way to exec: where does the cleanup run?
@@ -120,7 +121,7 @@ static void emfile(void)
     printf("sent=%d queued=%d\n", sent, queued);
 }
 
-static long taken_numbers, refused;
+static long taken_numbers, refused, busy;
 
 static void *takes(void *unused)
 {
@@ -129,14 +130,18 @@ static void *takes(void *unused)
     for (long until = now_ms() + 300; now_ms() < until;) {
         refused += send(peer, block, sizeof block, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN;
         for (int n = 32; n < 64; n++)
-            if (fcntl(n, F_GETFD) >= 0 && dup2(null, n) == n)
-                taken_numbers += !close(n);
+            if (fcntl(n, F_GETFD) >= 0) {
+                if (dup2(null, n) == n)
+                    taken_numbers += !close(n);
+                else
+                    busy += errno == EBUSY && dup3(null, n, O_CLOEXEC) < 0;
+            }
     }
     shutdown(peer, SHUT_WR);
     return unused;
 }
 
-static void moved(void)
+static void move_all(bool range)
 {
     pthread_t thread;
     char byte;
@@ -146,12 +151,16 @@ static void moved(void)
         errx(1, "pthread_create");
     await_input(fd);
     long start = now_ms();
-    int ret = close(fd);
+    int ret = range ? close_range(fd, fd, 0) : close(fd);
     printf("close_ms=%ld ret=%d", now_ms() - start, ret);
     pthread_join(thread, NULL);
     long n = recv(peer, &byte, 1, 0);
-    printf(" taken=%ld refused=%d end=%s\n", taken_numbers, refused > 0, n ? strerrorname_np(errno) : "EOF");
+    printf(" taken=%ld busy=%d refused=%d end=%s\n", taken_numbers, busy > 0, refused > 0,
+           n ? strerrorname_np(errno) : "EOF");
 }
+
+static void moved(void) { move_all(false); }
+static void range_moved(void) { move_all(true); }
 
 static void room(void)
 {
@@ -245,10 +254,10 @@ static void cmsg(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"taken", "late", "emfile", "moved", "room", "handler", "vfork", "cmsg"};
-    static void (*const cases[])(void) = {taken, late, emfile, moved, room, handler, vforked, cmsg};
+    static const char *const names[] = {"taken", "late", "emfile", "moved", "busy", "room", "handler", "vfork", "cmsg"};
+    static void (*const cases[])(void) = {taken, late, emfile, moved, range_moved, room, handler, vforked, cmsg};
     owner = getpid();
-    for (int i = 0; argc > 1 && i < 8; i++)
+    for (int i = 0; argc > 1 && i < 9; i++)
         if (!strcmp(argv[1], names[i]))
             return cases[i](), 0;
     errx(2, "no case is called so");

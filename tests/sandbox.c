@@ -4,7 +4,8 @@
  * says that it is alive.
  *   HOW   prctl, seccomp (by syscall), tsync (the same, for all threads), strict (read, write, _exit)
  *   CASE  close, shutdown, exit, quick_exit, child (forked after it), parent (a child goes in, not we), shared
- *         (as parent, and the connection is the child's to close), background (something lingers)
+ *         (as parent, and the connection is the child's to close), copies (as shared, but both have two numbers of it, and
+ *         the parent closes when the child has closed one), background (something lingers)
  * wrap: a filter as a container has it, which refuses one harmless call, and then the command.
  */
 #include "connection.h"
@@ -101,6 +102,12 @@ static void leave_one_behind(void)
         err(1, "close");
 }
 
+static void wait_for_byte(int fd)
+{
+    if (read(fd, &(char){0}, 1) != 1)
+        err(1, "read");
+}
+
 static int wait_for(pid_t pid)
 {
     int status;
@@ -134,6 +141,26 @@ int main(int argc, char **argv)
             _exit(0);
         }
         close(fd);
+        _exit(wait_for(pid));
+    }
+    if (!strcmp(what, "copies")) {
+        int copy = dup(fd), go[2], done[2];
+        if (copy < 0 || pipe(go) || pipe(done))
+            err(1, "pipe");
+        pid_t pid = fork();
+        if (!pid) {
+            enter(how, PROGRAM(jail));
+            close(copy);
+            say("closed one\n");
+            (void)!write(go[1], "", 1);
+            wait_for_byte(done[0]);
+            let_go(fd, "close");
+            _exit(0);
+        }
+        wait_for_byte(go[0]);
+        close(copy);
+        close(fd);
+        (void)!write(done[1], "", 1);
         _exit(wait_for(pid));
     }
     if (!strcmp(what, "parent") || !strcmp(what, "shared")) {
