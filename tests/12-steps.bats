@@ -90,7 +90,7 @@ with_drain() {
 }
 
 @test "without a drain it is so too of an event loop's close, at the end of a process, past MAX, and with a bound of ms" {
-    export LINGERCLOSE_LINGER=400ms
+    export LINGERCLOSE_MODE=auto LINGERCLOSE_LINGER=400ms
     local steps words
     for steps in linger shutdown; do
         export LINGERCLOSE_STEPS=$steps

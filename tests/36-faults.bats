@@ -61,6 +61,7 @@ faulty() {
 
 @test "an input that cannot be read once is read, and one that cannot be read at all ends the lingering" {
     need_inject
+    export LINGERCLOSE_MODE=sync
     local error
     for error in EINTR ENOMEM ECONNRESET; do
         faulty recvfrom 1 $error server await write=1000000 close -- peer port send=100 await=fin read

@@ -42,7 +42,7 @@ static inline long receive_by(int from, struct msghdr *m)
     else
         n = syscall(SYS_recvmmsg, from, &many, 1, MSG_CMSG_CLOEXEC, NULL);
     *m = many.msg_hdr;
-    return n < 0 ? n : many.msg_len;
+    return n < 0 ? n : (long)many.msg_len;
 }
 
 /* Passes a connection, and the gate where there is one, with the sender's number for it. */
