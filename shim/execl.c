@@ -16,10 +16,11 @@ static size_t count(va_list ap)
     return n;
 }
 
-static void collect(char **argv, const char *first, va_list ap)
+/* By its address: where a va_list is no array (i386, aarch64), ours would stay where it was, and execle reads on. */
+static void collect(char **argv, const char *first, va_list *ap)
 {
     *argv++ = (char *)first;
-    while ((*argv++ = va_arg(ap, char *)))
+    while ((*argv++ = va_arg(*ap, char *)))
         ;
 }
 
@@ -30,7 +31,7 @@ EXPORT int execl(const char *path, const char *arg, ...)
     char **argv = alloca((count(ap) + 1) * sizeof *argv);
     va_end(ap);
     va_start(ap, arg);
-    collect(argv, arg, ap);
+    collect(argv, arg, &ap);
     va_end(ap);
     return execv(path, argv);
 }
@@ -42,7 +43,7 @@ EXPORT int execlp(const char *file, const char *arg, ...)
     char **argv = alloca((count(ap) + 1) * sizeof *argv);
     va_end(ap);
     va_start(ap, arg);
-    collect(argv, arg, ap);
+    collect(argv, arg, &ap);
     va_end(ap);
     return execvp(file, argv);
 }
@@ -54,7 +55,7 @@ EXPORT int execle(const char *path, const char *arg, ...)
     char **argv = alloca((count(ap) + 1) * sizeof *argv);
     va_end(ap);
     va_start(ap, arg);
-    collect(argv, arg, ap);
+    collect(argv, arg, &ap);
     char *const *envp = va_arg(ap, char *const *);
     va_end(ap);
     return execve(path, argv, envp);
