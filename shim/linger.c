@@ -215,8 +215,8 @@ enum end linger_step(struct lingering *l, bool all, int64_t *next)
 static void wait_until(const struct lingering *l, int64_t next)
 {
     struct pollfd p = {.fd = blind(l) ? -1 : l->fd, .events = POLLIN | POLLRDHUP};
-    int64_t wait = next - now();
-    int ms = wait > 0 ? (int)((wait + MS - 1) / MS) : 0;
+    int64_t wait = -least(now() - next, 0); /* the moment may be over; to poll, less than 0 is for ever */
+    int ms = (int)((wait + MS - 1) / MS);
     if (poll(&p, 1, ms) == 1 && p.revents == POLLERR)
         poll(NULL, 0, ms < BLIND / MS ? ms : BLIND / MS);
 }

@@ -60,7 +60,6 @@ struct next {
     int (*recvmmsg64)(int, struct mmsghdr *, unsigned, int, void *);
 #endif
     long (*syscall)(long, ...);
-    int (*execve)(const char *, char *const[], char *const[]);
     int (*execveat)(int, const char *, char *const[], char *const[], int);
     void (*_exit)(int);
     int (*clock_gettime)(clockid_t, struct timespec *); /* libc's own, whoever else has one */
@@ -68,6 +67,7 @@ struct next {
     pid_t (*fork)(void);
     pid_t (*_Fork)(void);
     int (*clone)(int (*)(void *), void *, int, void *, ...);
+    int (*execve)(const char *, char *const[], char *const[]);
     int (*execv)(const char *, char *const[]);
     int (*execvp)(const char *, char *const[]);
     int (*execvpe)(const char *, char *const[], char *const[]);

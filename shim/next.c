@@ -113,11 +113,6 @@ static int bare_recvmmsg64(int fd, struct mmsghdr *m, unsigned n, int flags, voi
 }
 #endif
 
-static int bare_execve(const char *path, char *const argv[], char *const envp[])
-{
-    return (int)bare_syscall(SYS_execve, path, argv, envp);
-}
-
 static int bare_execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
     return (int)bare_syscall(SYS_execveat, dir, path, argv, envp, flags);
@@ -163,7 +158,6 @@ struct next next = {
     .recvmmsg64 = bare_recvmmsg64,
 #endif
     .syscall = bare_syscall,
-    .execve = bare_execve,
     .execveat = bare_execveat,
     ._exit = bare_exit,
     .clock_gettime = bare_clock_gettime,
