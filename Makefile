@@ -40,7 +40,7 @@ help:
 	@echo 'make check-asan     AddressSanitizer and UndefinedBehaviorSanitizer; make check-valgrind: memcheck'
 	@echo 'make check-programs unmodified programs of Debian, which it installs; the table in README.md is its'
 	@echo 'make fuzz           what others may write, to the parsers and the launcher, for SECONDS (600) each'
-	@echo 'make coverage       which lines and branches of the shim the suite runs: build/coverage/index.html'
+	@echo 'make coverage       which lines and branches of the shim the suite runs: build/coverage/html'
 	@echo 'make soak           nginx, busybox httpd and redis under load for SECONDS (600): nothing may grow'
 	@echo 'make soak-million   a million connections over all process models: sent and received'
 	@echo 'make bench          what it costs: tables, CSV and SVG plots in build/bench; make bench SHORT=1 is quick'

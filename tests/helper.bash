@@ -18,7 +18,7 @@ top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 build=${TEST_BUILD:-$top/build}
 bin=$build/tests
 lib=${TEST_LIB:-$build/liblingerclose.so}
-debug_lib=$build/debug/liblingerclose.so
+debug_lib=${TEST_DEBUG_LIB:-$build/debug/liblingerclose.so}
 export top bin lib debug_lib
 
 # No test may depend on how the suite itself was started.
