@@ -14,7 +14,7 @@
 
 top=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 # TEST_BUILD: the same tests of what was built for another architecture; TEST_LIB: the preload then, which
-# has $LIB in it where both have a part (tests/70-i386.bats)
+# has $LIB in it where both have a part (tests/70-i386.bats); TEST_DEBUG_LIB: and the debug build (tests/check-coverage)
 build=${TEST_BUILD:-$top/build}
 bin=$build/tests
 lib=${TEST_LIB:-$build/liblingerclose.so}
