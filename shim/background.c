@@ -110,7 +110,7 @@ static void *run(void *unused)
     atomic_store(&thread_id, (pid_t)bare_syscall(SYS_gettid));
     do {
         do
-            crowd_run(&crowd, INT64_MAX);
+            (void)crowd_run(&crowd, INT64_MAX);
         while (!atomic_load(&crowd.stop) && more_work());
     } while (!may_end());
     return unused;

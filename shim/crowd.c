@@ -227,19 +227,26 @@ void crowd_end(struct crowd *c, enum set in, enum end end)
     }
 }
 
+static _Atomic unsigned forks;
+
+void crowd_forked(void) { atomic_fetch_add(&forks, 1); }
+
 /* Until nobody is left, the time is up or it is told to stop. Where epoll_pwait is refused (a filter), nobody's event would
-   ever come. */
-void crowd_run(struct crowd *c, int64_t until)
+   ever come. false: a signal's handler has forked, and this is the child: those that linger are its parent's. */
+bool crowd_run(struct crowd *c, int64_t until)
 {
     struct epoll_event events[EVENTS];
+    unsigned before = atomic_load(&forks);
     do {
         bool more = false;
         int wait = atomic_load(&c->members) ? rest(c, until) : 0, epfd = c->epfd;
         long n = bare_syscall(SYS_epoll_pwait, epfd, events, EVENTS, wait, NULL, 8);
+        if (before != atomic_load(&forks))
+            break;
         if (n < 0 && errno != EINTR && epfd == c->epfd) {
             crowd_end(c, PARKED, END_NOW);
             crowd_end(c, KNOWN, END_NOW);
-            return;
+            return true;
         }
         for (long i = 0; i < n; i++)
             more |= visit(c, events[i].data.fd, false);
@@ -248,5 +255,6 @@ void crowd_run(struct crowd *c, int64_t until)
             nap(c, more);
         if (c->pause)
             meet_newcomers(c);
-    } while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until);
+    } while (atomic_load(&c->members) && !atomic_load(&c->stop) && now() < until && before == atomic_load(&forks));
+    return before == atomic_load(&forks);
 }

@@ -143,6 +143,11 @@ void descriptor_duped(int from, int to)
         set_put(EPOLLS, to);
         atomic_store(&epolls_copied, true);
     }
+    if (d && set_has(LISTENS, from) && from != to && owned()) {
+        descriptor_forget(to);
+        set_put(LISTENS, to);
+        return;
+    }
     if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) || !owned())
         return;
     descriptor_forget(to);

@@ -45,13 +45,21 @@ bool family_init(void)
 /* Numbers only grow, and 0 is before all of them. */
 uint32_t family_event(void) { return family ? atomic_fetch_add(&family->event, 1) + 1 : 1; }
 
+/* The later of the two holds. */
+void family_raise(_Atomic uint32_t *last, uint32_t event)
+{
+    uint32_t before = atomic_load(last);
+    while (before < event && !atomic_compare_exchange_weak(last, &before, event))
+        ;
+}
+
 uint32_t family_generation(void) { return family ? atomic_load(&family->generation) : 0; }
 
 /* A lock was refused, or a promise could not be written down: nobody can be sure of what is open now. */
 void family_refuse(void)
 {
     if (family)
-        atomic_store(&family->refused, family_event());
+        family_raise(&family->refused, family_event());
 }
 
 bool family_refused(uint32_t born) { return family && born < atomic_load(&family->refused); }
@@ -69,7 +77,7 @@ void family_stranger(void)
 {
     uint32_t event = family_event();
     if (family)
-        atomic_store(&family->strangers, event);
+        family_raise(&family->strangers, event);
 }
 
 bool family_strangers(uint32_t born) { return family && born <= atomic_load(&family->strangers); }
@@ -216,7 +224,7 @@ uint64_t family_bit(uint64_t cookie) { return UINT64_C(1) << (cookie % 64); }
 /* Somebody else's child has what that one had before it, and by chance what came since: the numbers tell. */
 static bool can_have(const struct slot *s, uint32_t event, const struct question *q)
 {
-    return !q->exact || event <= q->born || atomic_load(&s->maker) == family_me ||
+    return !q->exact || event == q->born || atomic_load(&s->maker) == family_me ||
            atomic_load(&s->had) & family_bit(q->cookie);
 }
 

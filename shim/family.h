@@ -11,7 +11,7 @@
  *   INFLIGHT  a connection is being passed (SCM_RIGHTS), and its receiver has not locked it yet; one of another family
  *             marks the connection instead (holders.c)
  *
- * What a program finds after exec, it looks at twice (holders.c).
+ * What a program that shares no memory with us may have is looked at twice (holders.c).
  */
 #ifndef FAMILY_H
 #define FAMILY_H
@@ -56,6 +56,7 @@ void family_done(struct slot *, uint32_t event, uint32_t who) HIDDEN;
 bool family_spawning(void) HIDDEN;
 struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;
 enum slots_say family_ask(const struct question *) HIDDEN;
+void family_raise(_Atomic uint32_t *, uint32_t event) HIDDEN;
 uint64_t family_bit(uint64_t cookie) HIDDEN;
 void family_stranger(void) HIDDEN;
 bool family_strangers(uint32_t born) HIDDEN;

@@ -253,8 +253,8 @@ static bool sure(int fd, uint64_t cookie)
 /*
  * Are we the last? Gives our lock up and only then looks: of any set of processes that close at the same moment, at
  * least one finds itself alone. (Looking first loses that race, and with it the connection.) A connection that was never
- * shared needs no look. Twice, where a program that shares no memory with us may be shuffling its descriptors: each dup2 and close
- * of an inetd's handler drops its lock for a microsecond or two.
+ * shared needs no look. Twice, where a program that shares no memory with us may be shuffling its descriptors: each dup2 and
+ * close of an inetd's handler drops its lock for a microsecond or two.
  */
 bool holders_alone(int fd)
 {

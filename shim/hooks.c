@@ -108,20 +108,18 @@ EXPORT int accept4(int fd, struct sockaddr *addr, socklen_t *len, int flags)
     return connection;
 }
 
-/* A socket that was given to us unconnected is opened by us all the same. */
 EXPORT int connect(int fd, const struct sockaddr *addr, socklen_t len)
 {
-    if (config.on && set_has(KNOWN, fd) && !set_has(CONNECTED, fd) && owned())
-        set_put(CONNECTED, fd);
+    if (config.on && owned())
+        holders_connects(fd);
     return next.connect(fd, addr, len);
 }
 
-/* Nothing is lost with it, and no child need ask who else has it. */
 EXPORT int listen(int fd, int backlog)
 {
     int result = next.listen(fd, backlog);
-    if (result == 0 && config.on && set_has(KNOWN, fd) && owned())
-        descriptor_forget(fd);
+    if (result == 0 && config.on && owned())
+        holders_listens(fd);
     return result;
 }
 

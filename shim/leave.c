@@ -31,13 +31,12 @@ void leave_range(unsigned first, unsigned last, const char *how)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
     for (int fd = (int)first - 1; (fd = set_next(KNOWN, fd)) >= 0 && (unsigned)fd <= last;) {
         struct letgo l;
-        if (!letgo_begin(&l, fd, how, true) || l.what == LETGO_NOTHING)
+        if (!letgo_begin_with(&l, fd, how, &crowd) || l.what == LETGO_NOTHING)
             continue;
-        l.together = &crowd;
         letgo_end(&l, bare_close(fd));
     }
     if (crowd.epfd >= 0) {
-        crowd_run(&crowd, INT64_MAX);
+        (void)crowd_run(&crowd, INT64_MAX);
         bare_close(crowd.epfd);
     }
     pthread_setcancelstate(state, NULL);
@@ -65,9 +64,9 @@ static void linger_at_exit(struct crowd *c, int fd, int live, enum why why, bool
     l->own = own;
     l->deaf = set_has(DEAF, fd) && live == LIVE;
     descriptor_unepoll(fd, 0);
-    linger_begin(l);
     if (c->epfd < 0)
         gather(c);
+    linger_begin(l);
     if (!crowd_add(c, l))
         letgo_finish(l, linger_now(l));
 }
@@ -109,8 +108,8 @@ void leave_process(const char *how)
         for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
             look_at_exit(&crowd, fd, how);
     if (crowd.epfd >= 0) {
-        crowd_run(&crowd, until);
-        crowd_end(&crowd, KNOWN, END_EXIT);
+        if (crowd_run(&crowd, until))
+            crowd_end(&crowd, KNOWN, END_EXIT);
         bare_close(crowd.epfd);
     }
     background_wait(until);

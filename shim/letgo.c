@@ -111,7 +111,7 @@ static void park(struct letgo *l)
     if (atomic_fetch_add(&lingering, 1) >= (config.max < most ? config.max : most))
         l->why = WHY_MAX;
     l->in_place.why = (uint8_t)l->why;
-    bool nearby = __libc_single_threaded && !hurries(l);
+    bool nearby = __libc_single_threaded && !hurries(l) && !l->together; /* what waits with others stays where it is */
     int parked = nearby ? parking_nearby(l->fd) : parking_out_of_the_way(l->fd, PARKED);
     l->lingering = lingering_at(parked);
     if (l->lingering) {
@@ -124,8 +124,7 @@ static void park(struct letgo *l)
     linger_in_place(l);
 }
 
-/* false: the number is ours, and the program has no such descriptor. */
-bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
+static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct crowd *together)
 {
     l->what = LETGO_NOTHING;
     if (!config.on)
@@ -141,7 +140,7 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     l->live = live;
     l->freed = freed;
     l->lingering = NULL;
-    l->together = NULL;
+    l->together = together;
     l->end = END_NONE;
     l->in_place = (struct lingering){.fd = fd, .number = fd};
     report_connection(fd, how);
@@ -160,6 +159,15 @@ bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed)
     if (!debug_mutant("errno-of-ours"))
         errno = saved;
     return true;
+}
+
+/* false: the number is ours, and the program has no such descriptor. */
+bool letgo_begin(struct letgo *l, int fd, const char *how, bool freed) { return begin(l, fd, how, freed, NULL); }
+
+/* With others that are let go of together, before anybody waits. */
+bool letgo_begin_with(struct letgo *l, int fd, const char *how, struct crowd *together)
+{
+    return begin(l, fd, how, true, together);
 }
 
 /* It is over, and claimed: the last name goes. */
@@ -210,9 +218,10 @@ static void linger_here(struct lingering *l)
         return;
     if (end)
         letgo_finish(l, end);
-    else if (verdict_both_ends(l->fd))
-        hand_over(parking_away(l));
-    else {
+    else if (verdict_both_ends(l->fd)) {
+        if ((l = parking_away(l)))
+            hand_over(l);
+    } else {
         end = linger_sync(&l, INT64_MAX);
         if (l)
             letgo_finish(l, end);
@@ -280,6 +289,7 @@ void letgo_forked(void)
 {
     int saved = errno;
     background_forked();
+    crowd_forked();
     parking_end_all();
     atomic_store(&lingering, 0);
     stats_forked();

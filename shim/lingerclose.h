@@ -149,6 +149,7 @@ enum set {
     NEWCOMER,        /* ours: lingers, and the thread that naps has not heard of it */
     OURS,            /* ours: the log */
     EPOLLS,          /* an epoll descriptor */
+    LISTENS,         /* a listener, or was one */
     SETS
 };
 
@@ -208,6 +209,7 @@ enum why {
 enum { LIVE = 1, WE_FINISHED = 2, PEER_FINISHED = 4, MAYBE_FINISHED = 8 }; /* who has sent FIN */
 int verdict_live(int fd) HIDDEN;                                           /* 0: there is nothing to lose */
 bool verdict_socket(int fd) HIDDEN;
+bool verdict_listens(int fd) HIDDEN;
 bool verdict_both_ends(int fd) HIDDEN;
 bool verdict_pending(int fd) HIDDEN;
 void verdict_linger_set(void) HIDDEN;
@@ -223,6 +225,8 @@ bool owned(void) HIDDEN;
 /* holders.c, sharing.c (fork, exec, spawning), passing.c (SCM_RIGHTS): who else holds this connection? */
 void holders_init(void) HIDDEN;
 void holders_came(int fd) HIDDEN;
+void holders_listens(int fd) HIDDEN;
+void holders_connects(int fd) HIDDEN;
 bool holders_shared_before(void) HIDDEN;
 int holders_sibling(int fd) HIDDEN;
 bool holders_alone(int fd) HIDDEN;
@@ -324,7 +328,8 @@ bool crowd_open(struct crowd *, void (*done)(struct lingering *, enum end)) HIDD
 bool crowd_add(struct crowd *, struct lingering *) HIDDEN;
 void crowd_left(struct crowd *) HIDDEN;
 void crowd_forget(struct crowd *) HIDDEN;
-void crowd_run(struct crowd *, int64_t until) HIDDEN;
+bool crowd_run(struct crowd *, int64_t until) HIDDEN;
+void crowd_forked(void) HIDDEN;
 void crowd_end(struct crowd *, enum set in, enum end) HIDDEN;
 
 /* background.c: the thread */
@@ -353,6 +358,7 @@ struct letgo {
 };
 int letgo_wanted(int fd) HIDDEN; /* as verdict_live, if it is for us to decide */
 bool letgo_begin(struct letgo *, int fd, const char *how, bool freed) HIDDEN; /* false: the number is ours */
+bool letgo_begin_with(struct letgo *, int fd, const char *how, struct crowd *together) HIDDEN;
 int letgo_end(struct letgo *, int result) HIDDEN;
 bool letgo_give_up(int fd) HIDDEN;
 void letgo_forked(void) HIDDEN;

@@ -4,7 +4,6 @@
  */
 #include "lingerclose.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -164,20 +163,26 @@ static struct lingering *elsewhere(struct lingering *l)
     return m;
 }
 
-/* What was parked nearby goes on in the background: the program will get numbers meanwhile. */
+/* What was parked nearby goes on in the background: the program will get numbers meanwhile. NULL: this is a child by now. */
 struct lingering *parking_away(struct lingering *l)
 {
-    int free = CLAIM_FREE, near = l->fd;
-    if (!atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
-        return l; /* a signal's handler wanted the number */
-    struct lingering *m = elsewhere(l);
-    if (m) {
-        report_moved(near, m->fd);
-        parking_end(near);
-        return m;
+    if (!(l = linger_claim(l)))
+        return NULL;
+    int near = l->fd;
+    struct lingering *m = NULL;
+    if (near < out_of_the_way(false)) {
+        set_put(PARKING, near);
+        m = elsewhere(l);
+        if (!m)
+            set_drop(PARKING, near);
     }
-    atomic_store(&l->claim, CLAIM_FREE);
-    return l;
+    if (!m) {
+        atomic_store(&l->claim, CLAIM_FREE);
+        return l;
+    }
+    report_moved(near, m->fd);
+    parking_end(near);
+    return m;
 }
 
 /* The program wants a number that one of our lingering connections has: it goes on under another. Whoever runs it finds
@@ -191,6 +196,9 @@ bool parking_give_up(int fd)
         /* It is over; a mark alone may also stay until another thread's fork is over. */
         if (!set_has(PARKED, fd) && (!set_has(PARKING, fd) || tries++ > 1000))
             return true;
+        /* This thread has it itself, perhaps, and this is a signal's handler. */
+        if (free == CLAIM_TAKEN && (__libc_single_threaded || tries++ > 100000))
+            return false;
         free = CLAIM_FREE;
         sched_yield();
     }

@@ -28,10 +28,37 @@ void holders_not_passed(int fd)
         family_free(family_find(INFLIGHT, atomic_load(&descriptor(fd)->cookie), true));
 }
 
+/* Nothing is lost with a listener, and no child need ask who else has it. */
+void holders_listens(int fd)
+{
+    if (set_has(KNOWN, fd))
+        holders_gone(fd);
+    descriptor_forget(fd);
+    set_put(LISTENS, fd);
+}
+
+/* A socket that was given to us unconnected is opened by us all the same. And a listener may become a connection
+   (shutdown(2), then connect(2)): a child that was forked meanwhile has it, and knows nothing of it. */
+void holders_connects(int fd)
+{
+    struct descriptor *d = descriptor(fd);
+    if (d && set_take_out(LISTENS, fd)) {
+        uint32_t born = atomic_load(&d->born);
+        descriptor_note(fd, ROLE_CONNECTED, born);
+        if (born != atomic_load(&holders_shares))
+            set_put(SHARED, fd);
+    } else if (set_has(KNOWN, fd) && !set_has(CONNECTED, fd))
+        set_put(CONNECTED, fd);
+}
+
 static void found_held_elsewhere(int fd)
 {
     descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&holders_shares));
     verdict_linger_set(); /* by somebody else, perhaps */
+    if (verdict_listens(fd)) {
+        holders_listens(fd);
+        return;
+    }
     set_put(SHARED, fd);
     set_put(DUPED, fd);
     holders_register(fd);
@@ -52,6 +79,10 @@ static uint64_t came_from_elsewhere(int fd)
     if (!descriptor(fd) || !owned() || !verdict_socket(fd))
         return 0;
     found_held_elsewhere(fd);
+    if (set_has(LISTENS, fd)) { /* it was passed before it listened, perhaps */
+        family_free(family_find(INFLIGHT, holders_cookie(fd), false));
+        return 0;
+    }
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
         if (known_cookie(other) == cookie)
@@ -98,6 +129,7 @@ void holders_take(int fd)
    nobody could take them again: those are somebody's for good. */
 void holders_sandboxed(void)
 {
+    family_stranger(); /* it may become one, and will not tell */
     for (int fd = -1; (fd = set_next(SHARED, fd)) >= 0;)
         holders_mark(fd, PASSED_ON); /* we will not see it passed */
     for (int fd = -1; (fd = set_next(DUPED, fd)) >= 0;)

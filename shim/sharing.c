@@ -36,9 +36,7 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
     holders_vfork_over();
     *event = family_event();
     struct slot *slot = family_take(kind, *event, pending, 0);
-    uint32_t before = atomic_load(&holders_shares);
-    while (before < *event && !atomic_compare_exchange_weak(&holders_shares, &before, *event))
-        ;
+    family_raise(&holders_shares, *event);
     if (!debug_mutant("no-register"))
         family_had(slot, holders_register_all());
     if (debug_mutant("had-nothing") || debug_mutant("had-all"))
@@ -49,9 +47,7 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
 /* After it: what other threads opened meanwhile was born at the event, and may have been given away as well. */
 static void shared(uint32_t event)
 {
-    uint32_t later = family_event(), before = atomic_load(&holders_shares);
-    while (before < later && !atomic_compare_exchange_weak(&holders_shares, &before, later))
-        ;
+    family_raise(&holders_shares, family_event());
     holders_register_since(event);
 }
 
@@ -216,7 +212,7 @@ void holders_give(void)
     atomic_store(&holders_gave, true);
     family_stranger();
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
-        if (holders_register(fd))
+        if (!set_has(CLOSING, fd) && holders_register(fd))
             holders_lock(fd, F_RDLCK, GIVER);
 }
 

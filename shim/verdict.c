@@ -26,12 +26,10 @@ static bool unix_stream(int fd)
            domain == AF_UNIX && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) && type == SOCK_STREAM;
 }
 
-/* Of a family that we look after, and it is a connection or may become one. */
-bool verdict_socket(int fd)
-{
-    int state = tcp_state(fd);
-    return state < 0 ? unix_stream(fd) : state != TCP_LISTEN;
-}
+/* Of a family that we look after. */
+bool verdict_socket(int fd) { return tcp_state(fd) >= 0 || unix_stream(fd); }
+
+bool verdict_listens(int fd) { return tcp_state(fd) == TCP_LISTEN; }
 
 /* AF_UNIX has the same fault (unix_release_sock() sends ECONNRESET where input is unread). Only where a hook has seen
    it come: a socketpair is a pipe between parent and child more often than a connection. */
@@ -74,21 +72,29 @@ static bool loopback(const struct sockaddr_in6 *a)
                                           (IN6_IS_ADDR_V4MAPPED(&a->sin6_addr) && a->sin6_addr.s6_addr[12] == 127));
 }
 
-/* Is the other end a socket of this very process (a test's, a program's wake-up connection)? Its port tells. */
-bool verdict_both_ends(int fd)
+static bool port_in(enum set set, in_port_t port)
 {
-    struct sockaddr_in6 peer = {0}, local;
-    socklen_t length = sizeof peer;
-    int looked = 0, other = -1;
-    if (getpeername(fd, (struct sockaddr *)&peer, &length) || !loopback(&peer))
-        return false;
-    while (looked++ < 64 && (other = set_next(KNOWN, other)) >= 0) {
+    struct sockaddr_in6 local = {0};
+    socklen_t length;
+    int looked = 0, fd = -1;
+    while (looked++ < 64 && (fd = set_next(set, fd)) >= 0) {
         length = sizeof local;
-        if (!getsockname(other, (struct sockaddr *)&local, &length) && local.sin6_port == peer.sin6_port &&
+        if (!getsockname(fd, (struct sockaddr *)&local, &length) && local.sin6_port == port &&
             (local.sin6_family == AF_INET || local.sin6_family == AF_INET6)) /* the two need not be alike: ipv6(7) */
             return true;
     }
     return false;
+}
+
+/* Is the other end a socket of this very process (a test's, a program's wake-up connection)? Its port tells; of one that
+   is not accepted yet, the listener's. */
+bool verdict_both_ends(int fd)
+{
+    struct sockaddr_in6 peer = {0};
+    socklen_t length = sizeof peer;
+    if (getpeername(fd, (struct sockaddr *)&peer, &length) || !loopback(&peer))
+        return false;
+    return port_in(KNOWN, peer.sin6_port) || port_in(LISTENS, peer.sin6_port);
 }
 
 /* SO_LINGER {1, 0} is an intended abort; {1, 5}, often inherited from the listener, is none. Most programs never set it:

@@ -98,3 +98,49 @@ calls() {
     [ "$(awk '/^write\(-1, "mark"/ { marks++; next } marks == 1 { n++ } END { print n + 0 }' \
         "$BATS_TEST_TMPDIR/trace")" -le $((plain / 20)) ]
 }
+
+# given exec|pass: a listener with SO_LINGER {1, 0}, made by a program without the shim, goes to one with it by exec or in a
+# message; what the peer of its connection meets
+given() {
+    cat >"$BATS_TEST_TMPDIR/given.py" <<'END'
+import os, socket, struct, sys
+way, lib = sys.argv[1:]
+if lib == "-":
+    fd = int(os.environ["FD"])
+    listening = socket.socket(fileno=fd if way == "exec" else socket.recv_fds(socket.socket(fileno=fd), 1, 1)[1][0])
+    connection, _ = listening.accept()
+    connection.recv(5)
+    connection.sendall(b"reply")
+    connection.close()
+    sys.exit()
+listening = socket.create_server(("127.0.0.1", 0))
+listening.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+ours, theirs = socket.socketpair()
+if not os.fork():
+    fd = listening if way == "exec" else theirs
+    fd.set_inheritable(True)
+    os.environ.update({"FD": str(fd.fileno()), "LD_PRELOAD": lib} if lib else {"FD": str(fd.fileno())})
+    os.execvp("python3", ["python3", __file__, way, "-"])
+socket.send_fds(ours, [b"x"], [listening.fileno()])
+client = socket.create_connection(listening.getsockname())
+client.sendall(b"hello")
+os.wait()
+try:
+    while client.recv(100):
+        pass
+    print("end=EOF")
+except ConnectionResetError:
+    print("end=RESET")
+END
+    run in_netns env LINGERCLOSE_IDLE=500ms python3 "$BATS_TEST_TMPDIR/given.py" "$@"
+    echo "$output"
+    [ "$(value end)" = RESET ]
+}
+
+@test "an abort that another program has set on the listener, which came by exec or in a message, is one" {
+    need_command python3
+    for way in exec pass; do
+        given $way ''
+        given $way "$lib"
+    done
+}

@@ -279,3 +279,10 @@ built() {
     [ "$(value status)" = 0 ]
     between 0 "$(value child_ms)" 500
 }
+
+@test "a thread that goes on writing does not kill a process that ends, in any of two hundred ends" {
+    run in_netns "$bin/writes" 200
+    [ "$output" = "killed=0 otherwise=0" ]
+    run in_netns env LINGERCLOSE_MODE=sync LD_PRELOAD="$lib" "$bin/writes" 200
+    [ "$output" = "killed=0 otherwise=0" ]
+}

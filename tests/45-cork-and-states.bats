@@ -76,3 +76,37 @@ load ways
     shimmed server await=line close -- peer port reset say=gone
     between 0 "$(value close_ms)" 200
 }
+
+@test "a socket that has listened, and was connected then, lingers as any other" {
+    need_command python3
+    cat >"$BATS_TEST_TMPDIR/turned.py" <<'END'
+import os, socket, sys
+turned = socket.create_server(("127.0.0.1", 0))
+turned.shutdown(socket.SHUT_RDWR)
+turned.connect(("127.0.0.1", int(sys.argv[1])))
+turned.recv(1, socket.MSG_PEEK)
+turned.sendall(b"x" * 100000)
+turned.close()
+END
+    cat >"$BATS_TEST_TMPDIR/called.py" <<'END'
+import os, socket, subprocess, sys
+listening = socket.create_server(("127.0.0.1", 0))
+program = subprocess.Popen(["env"] + sys.argv[2:] + ["python3", sys.argv[1], str(listening.getsockname()[1])])
+peer, _ = listening.accept()
+peer.sendall(b"unread")
+got = 0
+try:
+    while block := peer.recv(65536):
+        got += len(block)
+    print("end=EOF bytes=%d" % got)
+except ConnectionResetError:
+    print("end=RESET bytes=%d" % got)
+peer.close()
+sys.exit(program.wait())
+END
+    run in_netns python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py"
+    echo "$output"
+    [ "$(value end)" = RESET ]
+    run in_netns python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py" LD_PRELOAD="$lib"
+    [ "$output" = "end=EOF bytes=100000" ]
+}

@@ -165,3 +165,19 @@ closes() {
     corner late LD_PRELOAD="$lib" LINGERCLOSE_IDLE=400ms
     between 0 "$(value cpu_ms)" 300
 }
+
+@test "a signal's handler that does dup2 onto low numbers, while close waits for a peer that floods" {
+    export LINGERCLOSE_MODE=sync LINGERCLOSE_DRAIN=100ms EXCHANGE_BOUND=10
+    plain meanwhile dup2 -- peer port flood=end
+    for _ in {1..20}; do
+        shimmed meanwhile dup2 -- peer port flood=end
+        grep "^server: ret=0 signals=some" <<<"$output"
+    done
+}
+
+@test "low numbers are the program's while close_range waits" {
+    export LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=300ms
+    plain meanwhile dup2-range -- peer port send=10 silent
+    shimmed meanwhile dup2-range -- peer port send=10 silent
+    grep "^server: ret=0 signals=some busy=0" <<<"$output"
+}

@@ -93,3 +93,10 @@ becomes() {
 at_most_ms() {
     [ "$2" -le "$1" ] || complain "$2 ms are more than $1"
 }
+
+@test "a signal handler that forks while close_range waits: the child comes back from it" {
+    export LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=500ms
+    plain meanwhile fork-range -- peer port send=10 silent
+    shimmed meanwhile fork-range -- peer port send=10 silent
+    grep "^server: ret=0 signals=some busy=0 child=7" <<<"$output"
+}

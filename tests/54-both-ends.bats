@@ -102,3 +102,34 @@ END
     [ "$(value whole)" = 20 ]
     between 0 "$(value ms)" 1000
 }
+
+@test "a connection to the program's own listener that is closed before it is accepted: no stall" {
+    need_command python3
+    cat >"$BATS_TEST_TMPDIR/early.py" <<'END'
+import os, socket, time
+def call(listening):
+    client = socket.create_connection(listening.getsockname()[:2])
+    client.sendall(b"x" * 1000)
+    began = time.monotonic()
+    client.close()
+    ms = (time.monotonic() - began) * 1000
+    server, _ = listening.accept()
+    assert len(server.recv(2000, socket.MSG_WAITALL)) == 1000
+    return ms
+listening = socket.create_server(("127.0.0.1", 0))
+times = [call(listening), call(listening.dup())]
+if os.environ.get("INHERITED"):
+    times = [call(socket.socket(fileno=int(os.environ["INHERITED"])))]
+else:
+    listening.set_inheritable(True)
+    os.environ["INHERITED"] = str(listening.fileno())
+    print("ms=%d" % max(times), flush=True)
+    os.execv("/usr/bin/env", ["env", "python3", __file__])
+print("inherited_ms=%d" % max(times))
+END
+    run in_netns env LINGERCLOSE_MODE=auto LINGERCLOSE_IDLE=3s LD_PRELOAD="$lib" python3 "$BATS_TEST_TMPDIR/early.py"
+    echo "$output"
+    [ "$status" = 0 ]
+    between 0 "$(value ms)" 1000
+    between 0 "$(value inherited_ms)" 1000
+}
