@@ -44,7 +44,7 @@ static bool open_set(void)
             return true;
         if (closed == OPENING && !atomic_load(&closing))
             return false; /* another thread is at it, or this one under a signal */
-        sched_yield();
+        doze(20);
         closed = CLOSED;
     }
     bool open = crowd_open(&crowd, letgo_finish);
@@ -104,9 +104,18 @@ static bool more_work(void)
     return poll(&p, 1, LOITER) > 0 && p.revents & POLLIN;
 }
 
+/* Among equals of SCHED_FIFO and SCHED_RR (sched(7)) a batch of ours would hold up the event loop that it is for. */
+static void give_way(void)
+{
+    long policy = bare_syscall(SYS_sched_getscheduler, 0) & ~SCHED_RESET_ON_FORK;
+    if (policy == SCHED_FIFO || policy == SCHED_RR)
+        bare_syscall(SYS_sched_setscheduler, 0, SCHED_OTHER, &(struct sched_param){0});
+}
+
 static void *run(void *unused)
 {
     bare_syscall(SYS_prctl, PR_SET_NAME, "lingerclose", 0, 0, 0);
+    give_way();
     atomic_store(&thread_id, (pid_t)bare_syscall(SYS_gettid));
     do {
         do
@@ -270,7 +279,7 @@ void background_give_up(int fd)
 {
     int other;
     while (atomic_load(&closing)) /* it has the number still, and is about to close it */
-        sched_yield();
+        doze(20);
     if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = parking_out_of_the_way(fd, OURS)) < 0)
         return;
     atomic_store(&crowd.epfd, other);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PROMPT INT64_C(100000000) /* ns */
@@ -183,12 +182,6 @@ void holders_settled(void *slot, int survivor)
 }
 
 /* ---- leave, then look ---- */
-
-static void doze(int64_t us)
-{
-    struct timespec t = {.tv_nsec = us * 1000};
-    nanosleep(&t, NULL);
-}
 
 /* What we have passed to a program of another family: it locks the connection first and marks it then. Of one that was
    passed twice we don't know which message has come. */

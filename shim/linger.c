@@ -32,6 +32,14 @@ int64_t now(void)
     return t.tv_sec * SECOND + t.tv_nsec;
 }
 
+/* So that another thread can go on. Not sched_yield(2): that lets only equals run, and ours may be less than the program's
+   (background.c). */
+void doze(int64_t us)
+{
+    struct timespec t = {.tv_nsec = us * 1000};
+    bare_syscall(SYS_nanosleep, &t, NULL);
+}
+
 /* The crowd's own fields stay: a stale link may still be in its wheel (parking.c, moving). */
 void linger_prepare(struct lingering *l, int fd, unsigned role)
 {

@@ -308,6 +308,7 @@ void linger_headers_only(int fd) HIDDEN;
 enum end linger_bound(struct lingering *, int64_t t, int64_t *next) HIDDEN;
 const char *linger_end_name(enum end) HIDDEN;
 int64_t now(void) HIDDEN;
+void doze(int64_t us) HIDDEN;
 
 /* shutdown.c */
 bool linger_shutdown(struct lingering *, int64_t until, bool keep) HIDDEN;

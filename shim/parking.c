@@ -5,7 +5,6 @@
 #include "lingerclose.h"
 
 #include <fcntl.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/single_threaded.h>
@@ -197,10 +196,10 @@ bool parking_give_up(int fd)
         if (!set_has(PARKED, fd) && (!set_has(PARKING, fd) || tries++ > 1000))
             return true;
         /* This thread has it itself, perhaps, and this is a signal's handler. */
-        if (free == CLAIM_TAKEN && (__libc_single_threaded || tries++ > 100000))
+        if (free == CLAIM_TAKEN && (__libc_single_threaded || tries++ > 1000))
             return false;
         free = CLAIM_FREE;
-        sched_yield();
+        doze(20);
     }
     if (!l->crowd || background_has(l))
         m = elsewhere(l);

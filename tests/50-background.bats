@@ -304,3 +304,31 @@ lingered() {
     value fds_ms
     no_resets
 }
+
+@test "the thread of a realtime program is none: what it does may not hold up the loop" {
+    need_command python3
+    chrt -f 1 true 2>/dev/null || skip "SCHED_FIFO may not be had here"
+    cat >"$BATS_TEST_TMPDIR/fifo.py" <<'END'
+import os, socket, time
+listening = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listening.getsockname())
+if not os.fork():
+    client.recv(1)
+    os._exit(0)
+client.close()
+server, _ = listening.accept()
+server.setblocking(False)
+server.close()
+def threads(): # the new one names itself first
+    return {open("/proc/self/task/%s/comm" % t).read().strip(): os.sched_getscheduler(int(t)) for t in os.listdir("/proc/self/task")}
+until = time.monotonic() + 5
+while threads().get("lingerclose") != os.SCHED_OTHER and time.monotonic() < until:
+    time.sleep(0.001)
+for name, policy in threads().items():
+    print("%s=%s" % (name, {os.SCHED_OTHER: "other", os.SCHED_FIFO: "fifo"}[policy]))
+END
+    run in_netns chrt -f 1 env LD_PRELOAD="$lib" python3 "$BATS_TEST_TMPDIR/fifo.py"
+    echo "$output"
+    [ "$(value python3)" = fifo ]
+    [ "$(value lingerclose)" = other ]
+}

@@ -61,3 +61,47 @@ if os.fork():
     [ -z "$(asked 's.listen()')" ]
     [ -z "$(asked 's.listen(); s = s.dup()')" ]
 }
+
+# looks WHAT: how often a parent looks for its child's lock when it closes the connection that both have
+looks() {
+    cat >"$BATS_TEST_TMPDIR/looks.py" <<'END'
+import ctypes, os, socket, sys
+what = sys.argv[1]
+if not os.fork(): # so that the connection is not older than the family
+    os._exit(0)
+os.wait()
+listening = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listening.getsockname())
+server, _ = listening.accept()
+server.set_inheritable(True)
+ready, done = os.pipe() # done is close-on-exec
+if not os.fork():
+    os.close(ready)
+    if "sandbox" in what: # SECCOMP_RET_ALLOW for all
+        one = ctypes.create_string_buffer(b"\x06\0\0\0\0\0\xff\x7f", 8)
+        program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(one))
+        libc = ctypes.CDLL(None)
+        assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, ctypes.byref(program), 0, 0) == 0
+    if "exec" in what:
+        os.execvp("sh", ["sh", "-c", "read line"])
+    os.close(done)
+    sys.stdin.readline()
+    os._exit(0)
+os.close(done)
+os.read(ready, 1)
+os.write(2, b"mark\n")
+server.close()
+os.write(2, b"mark\n")
+END
+    run strace -qq -e trace=fcntl,write -E LD_PRELOAD="$lib" python3 "$BATS_TEST_TMPDIR/looks.py" "$1" < <(sleep 2)
+    [ "$status" = 0 ]
+    sed -n '/"mark/,/"mark/p' <<<"$output" | grep -c 'F_GETLK.*=1818848871'
+}
+
+@test "what another program may have is looked at again, after an exec in a sandbox too; what a child has, once" {
+    need_command strace
+    need_command python3
+    [ "$(looks child)" = 1 ]
+    [ "$(looks exec)" -gt 1 ]
+    [ "$(looks 'sandbox exec')" -gt 1 ]
+}
