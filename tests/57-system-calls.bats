@@ -24,10 +24,10 @@ load load
 # naps: of the children of a server that forks for each of 300 connections, 20 at once, in all
 naps() {
     : >"$BATS_TEST_TMPDIR/naps"
-    LAUNCH="strace -D -f -qq -e trace=clock_nanosleep -o $BATS_TEST_TMPDIR/naps" SHIM=$debug_lib \
+    LAUNCH="strace -D -f -qq -e trace=nanosleep,clock_nanosleep -o $BATS_TEST_TMPDIR/naps" SHIM=$debug_lib \
         loaded_shimmed 300 20 20000 -- "$bin/models" fork
     all_complete 300
-    naps=$(grep -c clock_nanosleep "$BATS_TEST_TMPDIR/naps") || true
+    naps=$(grep -c nanosleep "$BATS_TEST_TMPDIR/naps") || true
     echo "$naps naps"
 }
 
