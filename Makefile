@@ -9,6 +9,7 @@ CC      = gcc
 CFLAGS  = -O2 -g
 SHIM_CFLAGS = -std=c11 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-missing-attributes -fPIC -fvisibility=hidden -ftls-model=initial-exec \
               -fexceptions -fno-plt -pthread -MMD -MP -DVERSION='"$(VERSION)"'
+# noseparate-code: two mappings fewer for each fork of a program to copy.
 SHIM_LDFLAGS = -shared -Wl,-z,noseparate-code -Wl,-z,now -Wl,-z,relro -Wl,-z,noexecstack -Wl,-z,nodelete -Wl,--as-needed -Wl,-z,defs -Wl,-Bsymbolic-functions \
                -Wl,--version-script=$(B)/lingerclose.map
 NAGLE_LDFLAGS = $(subst $(B)/lingerclose.map,shim/nagle/nagle.map,$(SHIM_LDFLAGS))

@@ -91,12 +91,11 @@ static bool hurries(const struct letgo *l)
     return config.mode == MODE_BACKGROUND || (config.mode == MODE_AUTO && (wakes || l->flags & O_NONBLOCK));
 }
 
-/* No descriptor is left to park it under. A dup2 that is going to fail (its target is beyond the limit) takes nothing. */
+/* No descriptor is left to park it under. */
 static void linger_in_place(struct letgo *l)
 {
     struct lingering *here = &l->in_place;
-    if (l->freed || l->fd < parking_limit(true))
-        l->end = hurries(l) || l->why == WHY_MAX ? linger_now(here) : linger_sync(&here, INT64_MAX);
+    l->end = hurries(l) || l->why == WHY_MAX ? linger_now(here) : linger_sync(&here, INT64_MAX);
     l->what = LETGO_PLAIN;
     atomic_fetch_sub(&lingering, 1);
 }
@@ -132,7 +131,8 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
     if (freed && (set_has(PARKED, fd) || set_has(OURS, fd)) && owned())
         return false;
     int live = letgo_wanted(fd), saved = errno;
-    if (!live)
+    /* dup2 onto a number beyond a lowered limit will be refused. Who left the connection for it would seem gone meanwhile. */
+    if (!live || (!freed && fd >= parking_limit(true)))
         return true;
     /* From here on no cancellation may lose the parked name. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &l->cancel);

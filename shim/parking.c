@@ -192,12 +192,13 @@ bool parking_give_up(int fd)
     struct lingering *l = lingering_at(fd), *m = NULL;
     int free = CLAIM_FREE, tries = 0;
     while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN)) {
-        /* It is over; a mark alone may also stay until another thread's fork is over. */
-        if (!set_has(PARKED, fd) && (!set_has(PARKING, fd) || tries++ > 1000))
-            return true;
-        /* This thread has it itself, perhaps, and this is a signal's handler. */
-        if (free == CLAIM_TAKEN && (__libc_single_threaded || tries++ > 1000))
-            return false;
+        bool parked = set_has(PARKED, fd);
+        if (!parked && !set_has(PARKING, fd))
+            return true; /* it is over */
+        if (__libc_single_threaded)
+            return false; /* this is a signal's handler, and would wait for what it interrupts */
+        if (tries++ > 1000)
+            return !parked; /* a mark alone may stay until another thread's fork is over */
         free = CLAIM_FREE;
         doze(20);
     }

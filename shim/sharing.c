@@ -144,7 +144,12 @@ void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
 
 /* ---- exec ---- */
 
-bool holders_closes_at_exec(int fd) { return bare_syscall(SYS_fcntl, fd, F_GETFD) & FD_CLOEXEC; }
+/* Refused: it may stay open. */
+bool holders_closes_at_exec(int fd)
+{
+    long flags = bare_syscall(SYS_fcntl, fd, F_GETFD);
+    return flags >= 0 && flags & FD_CLOEXEC;
+}
 
 static void keep(int fd, struct kept *k)
 {

@@ -132,9 +132,10 @@ try:
 except ConnectionResetError:
     print("end=RESET")
 END
-    run in_netns env LINGERCLOSE_IDLE=500ms python3 "$BATS_TEST_TMPDIR/given.py" "$@"
+    run counted env LINGERCLOSE_IDLE=500ms python3 "$BATS_TEST_TMPDIR/given.py" "$@"
     echo "$output"
     [ "$(value end)" = RESET ]
+    [ "$(value rsts)" = 1 ]
 }
 
 @test "an abort that another program has set on the listener, which came by exec or in a message, is one" {

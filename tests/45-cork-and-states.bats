@@ -104,9 +104,13 @@ except ConnectionResetError:
 peer.close()
 sys.exit(program.wait())
 END
-    run in_netns python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py"
+    run counted python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py"
     echo "$output"
     [ "$(value end)" = RESET ]
-    run in_netns python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py" LD_PRELOAD="$lib"
-    [ "$output" = "end=EOF bytes=100000" ]
+    [ "$(value abort_on_close)" = 1 ]
+    run counted python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py" LD_PRELOAD="$lib"
+    echo "$output"
+    [ "$(value end)" = EOF ]
+    [ "$(value bytes)" = 100000 ]
+    no_resets
 }

@@ -75,8 +75,11 @@ client = socket.create_connection(listening.getsockname())
 server, _ = listening.accept()
 server.set_inheritable(True)
 ready, done = os.pipe() # done is close-on-exec
+stays, goes = os.pipe()
 if not os.fork():
     os.close(ready)
+    os.dup2(stays, 0) # the child ends with its parent
+    os.close(goes)
     if "sandbox" in what: # SECCOMP_RET_ALLOW for all
         one = ctypes.create_string_buffer(b"\x06\0\0\0\0\0\xff\x7f", 8)
         program = (ctypes.c_uint64 * 2)(1, ctypes.addressof(one))
@@ -93,7 +96,7 @@ os.write(2, b"mark\n")
 server.close()
 os.write(2, b"mark\n")
 END
-    run strace -qq -e trace=fcntl,write -E LD_PRELOAD="$lib" python3 "$BATS_TEST_TMPDIR/looks.py" "$1" < <(sleep 2)
+    run strace -qq -e trace=fcntl,write -E LD_PRELOAD="$lib" python3 "$BATS_TEST_TMPDIR/looks.py" "$1"
     [ "$status" = 0 ]
     sed -n '/"mark/,/"mark/p' <<<"$output" | grep -c 'F_GETLK.*=1818848871'
 }
@@ -104,4 +107,34 @@ END
     [ "$(looks child)" = 1 ]
     [ "$(looks exec)" -gt 1 ]
     [ "$(looks 'sandbox exec')" -gt 1 ]
+}
+
+@test "dup2 onto a shared connection beyond a lowered limit, which the kernel refuses, does not let go of its lock" {
+    need_command strace
+    need_command python3
+    cat >"$BATS_TEST_TMPDIR/beyond.py" <<'END'
+import fcntl, os, resource, socket, sys
+listening = socket.create_server(("127.0.0.1", 0))
+client = socket.create_connection(listening.getsockname())
+server, _ = listening.accept()
+high = fcntl.fcntl(server.fileno(), fcntl.F_DUPFD, 200)
+server.close()
+if not os.fork():
+    os._exit(0)
+os.wait()
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), 1000))
+os.write(2, b"mark\n")
+try:
+    os.dup2(0, high)
+except OSError as e:
+    print("errno=%d" % e.errno)
+os.write(2, b"mark\n")
+END
+    # unlocks LIMIT
+    unlocks() {
+        run strace -qq -e trace=fcntl,write -E LD_PRELOAD="$lib" prlimit --nofile=1000 python3 "$BATS_TEST_TMPDIR/beyond.py" "$1"
+        sed -n '/"mark/,/"mark/p' <<<"$output" | grep -c F_UNLCK || true
+    }
+    [ "$(unlocks 900)" -gt 0 ]
+    [ "$(unlocks 150)" = 0 ]
 }

@@ -1,5 +1,5 @@
-/* meanwhile dup2|dup2-range|fork-range: what a signal's handler does a thousand times a second, or once, while a close of this one
- * thread waits for a peer that goes on sending.
+/* meanwhile dup2|dup2-range|fork-range: what a signal's handler does a thousand times a second, or once, while a close of
+ * this one thread waits for its peer.
  *
  *   dup2        onto the numbers from 48 on, where what lingers may be, and closes the copy; dup2-range: while close_range
  *               waits
