@@ -165,11 +165,25 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
     return s;
 }
 
+static _Atomic bool receives;
+
 /* Its maker has looked through what it holds. */
 void family_had(struct slot *s, uint64_t bits)
 {
     if (s)
         atomic_store(&s->had, bits);
+    if (s && atomic_load(&receives)) /* since it looked, perhaps */
+        atomic_store(&s->had, ~UINT64_C(0));
+}
+
+/* A connection has come from elsewhere: a child that another thread is just making may have it too. */
+void family_receives(void)
+{
+    atomic_store(&receives, true);
+    uint32_t top = slots_used();
+    for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
+        if (atomic_load(&s->maker) == family_me)
+            atomic_store(&s->had, ~UINT64_C(0));
 }
 
 /* exec has failed. */

@@ -11,7 +11,7 @@ setup() {
 
 # explore -D...: every state of the model so defined; spin prints how many errors it found.
 explore() {
-    spin "$@" -a "$top/tests/model/holders.pml" && gcc "$optimise" -DSAFETY -o pan pan.c || return
+    spin "$@" -a "$top/tests/model/holders.pml" && gcc -w "$optimise" -DSAFETY -DCOLLAPSE -o pan pan.c || return
     run ./pan -m100000
     echo "$output"
     [ "$status" -eq 0 ]
@@ -19,14 +19,14 @@ explore() {
 }
 
 sound() {
-    optimise=-O1 explore "$@"
+    optimise=-O2 explore "$@"
     [[ $output == *"errors: 0"* ]]
 }
 
 # without RULE ASSERTION: with the rule switched off the assertion fails. It would not if the model
 # could not reach the states that the rule is for.
 without() {
-    optimise=-O0 explore -DPROCESSES=3 "-D$1" ${3+"$3"}
+    optimise=-O0 explore "-DPROCESSES=${PROCESSES:-3}" "-D$1" ${3+"$3"}
     [[ $output == *"assertion violated"*"$2"* ]]
 }
 
@@ -39,6 +39,10 @@ hurt='(held|| !(used_by_other))'
 
 @test "four processes that fork and dup: nothing is lost and nobody is hurt" {
     sound -DPROCESSES=4 -DPASSES=0
+}
+
+@test "a process receives the connection while another thread of it forks: nothing is lost and nobody is hurt" {
+    sound -DPROCESSES=4 -DRECEIVER
 }
 
 @test "looking before leaving loses a connection" {
@@ -83,4 +87,12 @@ hurt='(held|| !(used_by_other))'
 
 @test "a child that counts before it is forked loses a connection" {
     without OWN_AT_ONCE "$lost" -DTHREAD
+}
+
+@test "a promise that tells nothing of what its maker had hurts a session" {
+    PROCESSES=4 without HAD_NOTHING "$hurt" -DPASSES=0
+}
+
+@test "a connection received while a fork is promised, and not added to the promise, hurts a session" {
+    PROCESSES=4 without HAD_BEFORE "$hurt" -DRECEIVER
 }

@@ -21,9 +21,12 @@
  *   NO_SETTLE      the close of a dup is not announced
  *   NO_INFLIGHT    passing is not announced
  *   NO_RECEIPT     no lock on receipt
+ *   HAD_NOTHING    a promise says that its maker has no connection
  * and with another thread that forks (THREAD):
  *   RELOCK         it locks again what this one is about to close, after this one has left
  *   OWN_AT_ONCE    our own child counts as a holder before the fork has happened
+ * and with a thread of SIBLING that forks (RECEIVER):
+ *   HAD_BEFORE     what comes by passing while a fork is promised is not added to the promise
  */
 #ifndef PROCESSES
 #define PROCESSES 4
@@ -38,6 +41,7 @@ bool lock[PROCESSES];    /* the kernel's: F_GETLK by another process finds it */
 bool shared[PROCESSES]; /* may another process have it? */
 bool closing[PROCESSES];
 bool useless[PROCESSES]; /* came by a fork while another thread of the parent was closing it */
+bool exact[PROCESSES];   /* it came by fork alone, so whoever promises another fork had it before, or cannot have it */
 bool lingered;
 byte messages; /* connections in the socket to SIBLING */
 
@@ -45,6 +49,9 @@ byte messages; /* connections in the socket to SIBLING */
    only whether it has moved since it looked. */
 bool newborn_child[PROCESSES], newborn_parent[PROCESSES]; /* of the fork that made this process */
 byte maker[PROCESSES];
+bool had[PROCESSES];     /* the maker, before the fork; until it has looked: it may have had it */
+bool earlier[PROCESSES]; /* that fork was over when its maker received the connection */
+bool during[PROCESSES];  /* it was not */
 bool settling[PROCESSES];
 byte registering[PROCESSES]; /* in the process's own memory: how many of its threads take locks before a fork */
 byte inflight;
@@ -99,10 +106,12 @@ inline kernel_close(p)
 #define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c])
 #define unsettled_in(c, p) (c != SIBLING && maker[c] != p && (newborn_parent[c] || (newborn_child[c] && c != p)))
 #else
-#define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c] && !newborn_parent[c])
-#define unsettled_in(c, p) (c != SIBLING && (newborn_parent[c] || (newborn_child[c] && c != p && maker[c] != p)))
+#define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c] && !newborn_parent[c] && !during[c] && !earlier[c])
+#define unsettled_in(c, p) (c != SIBLING && can_have(c, p) && !(maker[c] == p && earlier[c]) && \
+                            (newborn_parent[c] || (newborn_child[c] && c != p && (maker[c] != p || during[c]))))
 #endif
 #endif
+#define can_have(c, p) (!exact[p] || maker[c] == p || had[c])
 
 inline ask(p)
 {
@@ -114,6 +123,29 @@ inline ask(p)
         somebody = somebody || (i > 0 && somebody_in(i, p));
         unsettled = unsettled || (i > 0 && unsettled_in(i, p)) || settling[i];
         i++
+    :: else -> i = 0; break
+    od
+}
+
+/* p receives the connection, perhaps while another thread of it forks. (A child forked before p has noted that cannot know
+   either: it closes plainly, as if it had nothing.) */
+inline received(p)
+{
+    i = 0;
+    do
+    :: i < PROCESSES ->
+        earlier[i] = earlier[i] || (i > SIBLING && maker[i] == p && newborn_child[i] && !newborn_parent[i]);
+        during[i] = during[i] || (i > SIBLING && maker[i] == p && newborn_parent[i]);
+        i++
+    :: else -> i = 0; break
+    od
+}
+
+inline had_too(p)
+{
+    i = 0;
+    do
+    :: i < PROCESSES -> had[i] = had[i] || (i > SIBLING && maker[i] == p && newborn_child[i]); i++
     :: else -> i = 0; break
     od
 }
@@ -131,6 +163,7 @@ inline fork(p)
         maker[child] = p;
         newborn_child[child] = true;
         newborn_parent[child] = true;
+        had[child] = true;
         promised();
         shared[p] = true
     };
@@ -144,17 +177,23 @@ inline fork(p)
 #endif
     :: else
     fi;
+#ifdef HAD_NOTHING
+    had[child] = false;
+#else
+    had[child] = refs[p] > 0;
+#endif
     registering[p]--;
 #endif
     atomic {
         refs[child] = refs[p];
+        exact[child] = exact[p];
         useless[child] = closing[p] || useless[p];
         run process(child)
     };
     d_step { newborn_parent[child] = false; child = 0 }
 }
 
-/* Another thread of the first process. */
+/* Another thread of a process. */
 proctype forker(byte p)
 {
     byte child;
@@ -179,23 +218,28 @@ proctype process(byte p)
 
 end:
     do
+#ifndef RECEIVER /* the states would be too many */
     /* dup */
     :: d_step { refs[p] == 1 && !dupped -> refs[p] = 2; dupped = true }
+#endif
 
     /* fork */
     :: next_child < PROCESSES && refs[p] > 0 -> fork(p)
 
     /* sendmsg with SCM_RIGHTS: lock, promise, send */
-    :: atomic { refs[p] > 0 && !useless[p] && p != SIBLING && passes > 0 -> passes--; shared[p] = true; lock[p] = true };
+    :: atomic { refs[p] > 0 && !useless[p] && p != SIBLING && passes > 0 -> passes--; shared[p] = true; exact[p] = false; lock[p] = true };
 #ifndef NO_INFLIGHT
         d_step { inflight++; promised() };
 #endif
         messages++
 
     /* recvmsg */
-    :: d_step { p == SIBLING && messages > 0 -> messages--; refs[p]++; shared[p] = true };
+    :: d_step { p == SIBLING && messages > 0 -> messages--; refs[p]++; shared[p] = true; exact[p] = false; received(p) };
 #ifndef NO_RECEIPT
         lock[p] = true;
+#endif
+#ifndef HAD_BEFORE
+        atomic { had_too(p) };
 #endif
 #ifndef NO_INFLIGHT
         inflight--
@@ -271,10 +315,14 @@ decided:
 init {
     atomic {
         refs[0] = 1;
+        exact[0] = true;
         newborn_child[SIBLING] = true;
         run process(0);
 #ifdef THREAD
         run forker(0);
+#endif
+#ifdef RECEIVER
+        run forker(SIBLING);
 #endif
         run process(SIBLING)
     }
