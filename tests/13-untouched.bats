@@ -132,6 +132,7 @@ try:
 except ConnectionResetError:
     print("end=RESET")
 END
+    need_netns
     run counted env LINGERCLOSE_IDLE=500ms python3 "$BATS_TEST_TMPDIR/given.py" "$@"
     echo "$output"
     [ "$(value end)" = RESET ]

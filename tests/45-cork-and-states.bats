@@ -104,6 +104,7 @@ except ConnectionResetError:
 peer.close()
 sys.exit(program.wait())
 END
+    need_netns
     run counted python3 "$BATS_TEST_TMPDIR/called.py" "$BATS_TEST_TMPDIR/turned.py"
     echo "$output"
     [ "$(value end)" = RESET ]

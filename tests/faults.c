@@ -124,6 +124,8 @@ static void receiver(void)
     int fd = -1;
     window_closes();
     close(ends[0]);
+    if (write(ends[1], "", 1) != 1) /* before the window opens for others */
+        err(1, "write");
     if (poll(&(struct pollfd){ends[1], POLLIN, 0}, 1, -1) < 0)
         err(1, "poll");
     window_opens();
@@ -161,6 +163,8 @@ static void begin(const struct way *w)
         if (fork() == 0)
             receiver();
         close(ends[1]);
+        if (read(ends[0], &(char){0}, 1) != 1)
+            err(1, "read");
     }
     if (w->go == by_fork_last && pipe2(ends, O_CLOEXEC))
         err(1, "pipe");

@@ -2,7 +2,7 @@
  * unixes peer PATH TYPE CASE: its peer, which prints bytes= end= send_error=.
  *   MODEL  close, dup2 (over it), fclose, exit, fork (a child answers after its parent has closed), dup (its second number answers)
  *   TYPE   stream, seqpacket
- *   CASE   unread, late, silent and much (unread, much of it 30,000 bytes; the peer reads only when the server has ended)
+ *   CASE   unread, late, silent (unread, and the peer reads only when the server has ended), much (likewise, 30,000 bytes)
  * For the sake of `exchange` the server's first line is "port 0".
  */
 #include "connection.h"
