@@ -29,6 +29,7 @@ _Static_assert(SETS <= 16, "");
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
 static _Atomic int tops[SETS]; /* none of the set is at or above it */
+static _Atomic uint32_t notes; /* how many have come */
 static _Atomic int peak;       /* the highest number that the program was given, as far as we saw */
 
 void descriptors_init(void)
@@ -115,7 +116,10 @@ void descriptor_note(int fd, unsigned role, uint32_t born)
     if (role == ROLE_CONNECTED)
         set_put(CONNECTED, fd);
     set_put(KNOWN, fd);
+    atomic_fetch_add(&notes, 1);
 }
+
+uint32_t descriptor_notes(void) { return atomic_load(&notes); }
 
 void descriptor_forget(int fd)
 {

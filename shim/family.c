@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 
 #define SLOTS 1024
-#define SPAWNING INT64_C(1000000000) /* ns */
+#define SOON INT64_C(1000000000) /* ns */
 
 static struct family {
     _Atomic uint32_t event;      /* the last number given */
@@ -144,7 +144,8 @@ static struct slot *take(enum promise kind, uint32_t event, uint32_t pending, ui
         atomic_store(&s->child, 0);
         atomic_store(&s->tag, tag);
         atomic_store(&s->had, ~UINT64_C(0));
-        atomic_store(&s->began, kind == SPAWNED ? now() : 0);
+        atomic_store(&s->any, false);
+        atomic_store(&s->began, kind == NEWBORN || kind == SPAWNED ? now() : 0);
         atomic_store(&s->thread, kind == SPAWNED ? this_thread() : 0);
         while (top <= i && !atomic_compare_exchange_weak(&family->top, &top, i + 1))
             ;
@@ -165,25 +166,25 @@ struct slot *family_take(enum promise kind, uint32_t event, uint32_t pending, ui
     return s;
 }
 
-static _Atomic bool receives;
-
 /* Its maker has looked through what it holds. */
 void family_had(struct slot *s, uint64_t bits)
 {
     if (s)
         atomic_store(&s->had, bits);
-    if (s && atomic_load(&receives)) /* since it looked, perhaps */
-        atomic_store(&s->had, ~UINT64_C(0));
 }
 
 /* A connection has come from elsewhere: a child that another thread is just making may have it too. */
-void family_receives(void)
+void family_receives(uint32_t born)
 {
-    atomic_store(&receives, true);
     uint32_t top = slots_used();
-    for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++)
-        if (atomic_load(&s->maker) == family_me)
-            atomic_store(&s->had, ~UINT64_C(0));
+    for (struct slot *s = top ? family->slots : NULL; s && s < family->slots + top; s++) {
+        uint64_t state = atomic_load(&s->state);
+        bool making = atomic_load(&s->pending) & PARENT || event_of(state) >= born;
+        if (atomic_load(&s->maker) == family_me && (kind_of(state) == NEWBORN || (kind_of(state) == SPAWNED && making)))
+            atomic_store(&s->any, true);
+    }
+    if (family)
+        atomic_fetch_add(&family->generation, 1);
 }
 
 /* exec has failed. */
@@ -235,11 +236,16 @@ bool family_spawning(void)
 /* A Bloom filter of one word: a few connections leave room for doubt in a few bits. */
 uint64_t family_bit(uint64_t cookie) { return UINT64_C(1) << (cookie % 64); }
 
-/* Somebody else's child has what that one had before it, and by chance what came since: the numbers tell. */
-static bool can_have(const struct slot *s, uint32_t event, const struct question *q)
+/* Can that child have it? Not what came later, to its maker or, by fork alone, to whoever asks. What came by a message has
+   one number here and another there; so of a birth, which is over in a moment, the number is not asked. Somebody else's
+   child has what that one had before it, and by chance what came since. */
+static bool can_have(const struct slot *s, uint64_t state, const struct question *q)
 {
-    return !q->exact || event == q->born || atomic_load(&s->maker) == family_me ||
-           atomic_load(&s->had) & family_bit(q->cookie);
+    bool mine = atomic_load(&s->maker) == family_me, any = atomic_load(&s->any);
+    if (kind_of(state) == NEWBORN && (any || !(mine || q->exact)) && now() - atomic_load(&s->began) < SOON)
+        return true;
+    return event_of(state) >= q->born &&
+           (mine || any || !q->exact || event_of(state) == q->born || atomic_load(&s->had) & family_bit(q->cookie));
 }
 
 /* Our own newborn child certainly holds what we had before it; unless another thread has not forked it yet, or the
@@ -248,7 +254,9 @@ static enum slots_say newborn_says(const struct slot *s, uint32_t event, const s
 {
     uint32_t pending = atomic_load(&s->pending);
     if (atomic_load(&s->maker) == family_me)
-        return !(pending & CHILD) ? NOBODY : pending & PARENT || event == q->born ? UNSETTLED : SOMEBODY;
+        return !(pending & CHILD)                                             ? NOBODY
+               : pending & PARENT || event == q->born || atomic_load(&s->any) ? UNSETTLED
+                                                                              : SOMEBODY;
     if (event == family_me) /* our own birth: what does the parent still have to lock? */
         return pending & PARENT ? UNSETTLED : NOBODY;
     return pending ? UNSETTLED : NOBODY;
@@ -268,13 +276,12 @@ static enum slots_say spawned_says(struct slot *s, uint64_t state, const struct 
     if (event_of(state) == q->born || (!(pending & CLOEXEC_TOO) && holders_closes_at_exec(q->fd)))
         return NOBODY;
     bool soon = pending & PARENT || (mine && atomic_load(&s->thread) != this_thread());
-    return soon && now() - atomic_load(&s->began) < SPAWNING ? UNSETTLED : SOMEBODY;
+    return soon && now() - atomic_load(&s->began) < SOON ? UNSETTLED : SOMEBODY;
 }
 
 static enum slots_say slot_says(struct slot *s, const struct question *q)
 {
     uint64_t state = atomic_load(&s->state);
-    bool later = event_of(state) >= q->born && can_have(s, event_of(state), q);
     switch (kind_of(state)) {
     case FREE:
     case FILLING: /* its maker has not done yet what it promises */
@@ -282,9 +289,9 @@ static enum slots_say slot_says(struct slot *s, const struct question *q)
     case NEWBORN:
         if (debug_mutant("one-counter"))
             return SOMEBODY;
-        return later ? newborn_says(s, event_of(state), q) : NOBODY;
+        return can_have(s, state, q) ? newborn_says(s, event_of(state), q) : NOBODY;
     case SPAWNED:
-        return later ? spawned_says(s, state, q) : NOBODY;
+        return can_have(s, state, q) ? spawned_says(s, state, q) : NOBODY;
     case SETTLING:
         return atomic_load(&s->tag) == q->cookie ? UNSETTLED : NOBODY;
     case EXECING:

@@ -29,8 +29,9 @@ struct slot {
     _Atomic uint32_t pending; /* NEWBORN: CHILD, PARENT or both; SPAWNED: PARENT, CLOEXEC_TOO */
     _Atomic int child;        /* SPAWNED, EXECING: the process; 0: not known (yet) */
     _Atomic uint64_t tag;     /* SETTLING, EXECING, INFLIGHT: the connection's cookie; SPAWNED: popen's stream */
-    _Atomic uint64_t had;  /* NEWBORN, SPAWNED: what the maker had before, as family_bit() of each; not known: all */
-    _Atomic int64_t began; /* SPAWNED */
+    _Atomic uint64_t had;  /* NEWBORN, SPAWNED: what the maker had before, as family_bit() of each; until known, all */
+    _Atomic bool any;      /* likewise: and it has received something since */
+    _Atomic int64_t began; /* likewise */
     _Atomic int thread;    /* SPAWNED: the one that did it */
 };
 
@@ -52,7 +53,7 @@ uint32_t family_generation(void) HIDDEN;
 struct slot *family_take(enum promise, uint32_t event, uint32_t pending, uint64_t tag) HIDDEN;
 void family_free(struct slot *) HIDDEN;
 void family_had(struct slot *, uint64_t bits) HIDDEN;
-void family_receives(void) HIDDEN;
+void family_receives(uint32_t born) HIDDEN;
 void family_done(struct slot *, uint32_t event, uint32_t who) HIDDEN;
 bool family_spawning(void) HIDDEN;
 struct slot *family_find(enum promise, uint64_t tag, bool mine) HIDDEN;

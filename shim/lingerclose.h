@@ -171,6 +171,7 @@ bool set_take(enum set, int fd) HIDDEN;     /* true: it was not in the set */
 bool set_take_out(enum set, int fd) HIDDEN; /* true: it was */
 int set_next(enum set, int fd) HIDDEN;      /* the first member above fd, or -1 */
 void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
+uint32_t descriptor_notes(void) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;

@@ -191,7 +191,7 @@ bool parking_give_up(int fd)
 {
     struct lingering *l = lingering_at(fd), *m = NULL;
     int free = CLAIM_FREE, tries = 0;
-    while (!atomic_compare_exchange_weak(&l->claim, &free, CLAIM_TAKEN)) {
+    while (!atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN)) {
         bool parked = set_has(PARKED, fd);
         if (!parked && !set_has(PARKING, fd))
             return true; /* it is over */

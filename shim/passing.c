@@ -83,7 +83,7 @@ static uint64_t came_from_elsewhere(int fd)
         family_free(family_find(INFLIGHT, holders_cookie(fd), false));
         return 0;
     }
-    family_receives();
+    family_receives(atomic_load(&descriptor(fd)->born));
     uint64_t cookie = atomic_load(&descriptor(fd)->cookie);
     for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
         if (known_cookie(other) == cookie)

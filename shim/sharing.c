@@ -37,8 +37,10 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
     *event = family_event();
     struct slot *slot = family_take(kind, *event, pending, 0);
     family_raise(&holders_shares, *event);
-    if (!debug_mutant("no-register"))
-        family_had(slot, holders_register_all());
+    uint32_t notes = descriptor_notes();
+    uint64_t had = debug_mutant("no-register") ? ~UINT64_C(0) : holders_register_all();
+    if (notes == descriptor_notes()) /* else another thread's dup may have put one where we had looked */
+        family_had(slot, had);
     if (debug_mutant("had-nothing") || debug_mutant("had-all"))
         family_had(slot, debug_mutant("had-all") ? ~UINT64_C(0) : 0);
     return slot;
@@ -144,11 +146,11 @@ void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
 
 /* ---- exec ---- */
 
-/* Refused: it may stay open. */
+/* Refused: it may stay open. (EBADF: closed inside libc.) */
 bool holders_closes_at_exec(int fd)
 {
     long flags = bare_syscall(SYS_fcntl, fd, F_GETFD);
-    return flags >= 0 && flags & FD_CLOEXEC;
+    return flags < 0 ? errno == EBADF : flags & FD_CLOEXEC;
 }
 
 static void keep(int fd, struct kept *k)

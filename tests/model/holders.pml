@@ -26,13 +26,18 @@
  *   RELOCK         it locks again what this one is about to close, after this one has left
  *   OWN_AT_ONCE    our own child counts as a holder before the fork has happened
  * and with a thread of SIBLING that forks (RECEIVER):
- *   HAD_BEFORE     what comes by passing while a fork is promised is not added to the promise
+ *   NO_ANY         what comes by passing while a fork is promised is not added to the promise
  */
 #ifndef PROCESSES
 #define PROCESSES 4
 #endif
 #ifndef PASSES
 #define PASSES 1
+#endif
+#ifdef RECEIVER /* fewer states: no dups, only the first process and the receiver's thread fork, no momentary locks */
+#define FEWER true
+#else
+#define FEWER false
 #endif
 #define SIBLING 1 /* forked before the connection came; the one that others pass it to */
 
@@ -50,10 +55,10 @@ byte messages; /* connections in the socket to SIBLING */
 bool newborn_child[PROCESSES], newborn_parent[PROCESSES]; /* of the fork that made this process */
 byte maker[PROCESSES];
 bool had[PROCESSES];     /* the maker, before the fork; until it has looked: it may have had it */
-bool earlier[PROCESSES]; /* that fork was over when its maker received the connection */
-bool during[PROCESSES];  /* it was not */
+bool any[PROCESSES];     /* and it has received something since */
+bool earlier[PROCESSES]; /* by its number, that fork was over when its maker received the connection */
+bool during[PROCESSES];  /* by its number, it was not */
 bool settling[PROCESSES];
-byte registering[PROCESSES]; /* in the process's own memory: how many of its threads take locks before a fork */
 byte inflight;
 bool moved[PROCESSES];
 
@@ -106,12 +111,12 @@ inline kernel_close(p)
 #define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c])
 #define unsettled_in(c, p) (c != SIBLING && maker[c] != p && (newborn_parent[c] || (newborn_child[c] && c != p)))
 #else
-#define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c] && !newborn_parent[c] && !during[c] && !earlier[c])
-#define unsettled_in(c, p) (c != SIBLING && can_have(c, p) && !(maker[c] == p && earlier[c]) && \
-                            (newborn_parent[c] || (newborn_child[c] && c != p && (maker[c] != p || during[c]))))
+#define somebody_in(c, p) (c != SIBLING && maker[c] == p && newborn_child[c] && !newborn_parent[c] && !during[c] && !earlier[c] && !any[c])
+#define unsettled_in(c, p) (c != SIBLING && can_have(c, p) && \
+                            (newborn_parent[c] || (newborn_child[c] && c != p && (maker[c] != p || during[c] || any[c]))))
 #endif
 #endif
-#define can_have(c, p) (!exact[p] || maker[c] == p || had[c])
+#define can_have(c, p) (any[c] || (maker[c] == p -> !earlier[c] : !exact[p] || had[c]))
 
 inline ask(p)
 {
@@ -125,6 +130,16 @@ inline ask(p)
         i++
     :: else -> i = 0; break
     od
+}
+
+/* The promise is over: nobody asks what it said (fewer states). */
+inline settled(c)
+{
+    if
+    :: !newborn_child[c] && !newborn_parent[c] ->
+        had[c] = false; any[c] = false; earlier[c] = false; during[c] = false; maker[c] = 0
+    :: else
+    fi
 }
 
 /* p receives the connection, perhaps while another thread of it forks. (A child forked before p has noted that cannot know
@@ -141,18 +156,18 @@ inline received(p)
     od
 }
 
-inline had_too(p)
+inline received_any(p)
 {
     i = 0;
     do
-    :: i < PROCESSES -> had[i] = had[i] || (i > SIBLING && maker[i] == p && newborn_child[i]); i++
+    :: i < PROCESSES -> any[i] = any[i] || (i > SIBLING && maker[i] == p && newborn_child[i]); i++
     :: else -> i = 0; break
     od
 }
 
 /* Promise, lock, fork; then the parent has locked what other threads opened meanwhile. A thread that
-   closes and one that locks: the first says closing, then reads registering; the second says
-   registering, then reads closing. */
+   closes says so and then unlocks; one that locks reads that afterwards again: its lock may be there
+   for a moment, and is nobody's word, since there is a promise. */
 inline fork(p)
 {
     atomic {
@@ -168,12 +183,17 @@ inline fork(p)
         shared[p] = true
     };
 #ifndef NO_REGISTER
-    registering[p]++;
     if
 #ifdef RELOCK
     :: refs[p] > 0 -> lock[p] = refs[p] > 0
 #else
-    :: refs[p] > 0 && !closing[p] -> lock[p] = refs[p] > 0
+    :: d_step { FEWER && refs[p] > 0 && !closing[p] -> lock[p] = true }
+    :: !FEWER && refs[p] > 0 && !closing[p] ->
+        lock[p] = refs[p] > 0;
+        if
+        :: closing[p] -> lock[p] = false
+        :: else
+        fi
 #endif
     :: else
     fi;
@@ -182,7 +202,6 @@ inline fork(p)
 #else
     had[child] = refs[p] > 0;
 #endif
-    registering[p]--;
 #endif
     atomic {
         refs[child] = refs[p];
@@ -190,7 +209,7 @@ inline fork(p)
         useless[child] = closing[p] || useless[p];
         run process(child)
     };
-    d_step { newborn_parent[child] = false; child = 0 }
+    d_step { newborn_parent[child] = false; settled(child); child = 0 }
 }
 
 /* Another thread of a process. */
@@ -214,17 +233,15 @@ proctype process(byte p)
     :: p > SIBLING -> shared[p] = true; lock[p] = refs[p] > 0
     :: else
     fi;
-    newborn_child[p] = false;
+    d_step { newborn_child[p] = false; settled(p) };
 
 end:
     do
-#ifndef RECEIVER /* the states would be too many */
     /* dup */
-    :: d_step { refs[p] == 1 && !dupped -> refs[p] = 2; dupped = true }
-#endif
+    :: d_step { !FEWER && refs[p] == 1 && !dupped -> refs[p] = 2; dupped = true }
 
     /* fork */
-    :: next_child < PROCESSES && refs[p] > 0 -> fork(p)
+    :: next_child < PROCESSES && refs[p] > 0 && !(FEWER && p > 0) -> fork(p)
 
     /* sendmsg with SCM_RIGHTS: lock, promise, send */
     :: atomic { refs[p] > 0 && !useless[p] && p != SIBLING && passes > 0 -> passes--; shared[p] = true; exact[p] = false; lock[p] = true };
@@ -238,8 +255,8 @@ end:
 #ifndef NO_RECEIPT
         lock[p] = true;
 #endif
-#ifndef HAD_BEFORE
-        atomic { had_too(p) };
+#ifndef NO_ANY
+        atomic { received_any(p); promised() };
 #endif
 #ifndef NO_INFLIGHT
         inflight--
@@ -263,7 +280,6 @@ end:
         :: else
         fi;
 #ifndef LOOK_FIRST
-        registering[p] == 0;
         lock[p] = false;
 #endif
 again:
@@ -280,13 +296,10 @@ again:
 #endif
         atomic {
             count(p);
-            if
-            :: locked_by_other -> held = true; goto decided
-            :: else
-            fi
+            held = locked_by_other
         };
 #ifdef SLOTS_AFTER
-        d_step { ask(p); held = somebody || unsettled };
+        d_step { ask(p); held = held || somebody || unsettled };
 #else
 #ifndef NO_SECOND
         if
