@@ -132,6 +132,7 @@ uint64_t holders_register_all(void)
 {
     uint64_t had = 0;
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;) {
+        debug_window();
         bool ours = !set_has(CLOSING, fd) && holders_register(fd);
         had |= family_bit(ours ? atomic_load(&descriptor(fd)->cookie) : holders_cookie(fd));
     }

@@ -39,7 +39,8 @@ static struct slot *share(enum promise kind, uint32_t pending, uint32_t *event)
     family_raise(&holders_shares, *event);
     uint32_t notes = descriptor_notes();
     uint64_t had = debug_mutant("no-register") ? ~UINT64_C(0) : holders_register_all();
-    if (notes == descriptor_notes()) /* else another thread's dup may have put one where we had looked */
+    /* A dup by another thread may have put one where we had looked. */
+    if (notes == descriptor_notes() || debug_mutant("no-notes"))
         family_had(slot, had);
     if (debug_mutant("had-nothing") || debug_mutant("had-all"))
         family_had(slot, debug_mutant("had-all") ? ~UINT64_C(0) : 0);

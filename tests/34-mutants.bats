@@ -37,6 +37,10 @@ needed() {
     needed had-nothing "$bin/models" double-fork
 }
 
+@test "a promise that is not told of a dup by another thread: the child that is being made is missed" {
+    race=300 needed no-notes "$bin/models" renumber
+}
+
 @test "no new lock after one of several dups was closed: others find nobody" {
     race=100 needed no-reregister "$bin/dups" dup --child
 }

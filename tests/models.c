@@ -169,6 +169,65 @@ static void shuffle(int conn)
     close(conn);
 }
 
+/* A child with many descriptors forks a handler, while another thread of it gives the connection a lower number and lets
+ * go of both; the server does so next. */
+static struct {
+    int high;
+    _Atomic int low;
+    _Atomic bool forked;
+} renumbered;
+
+static void *renumber_thread(void *arg)
+{
+    struct timespec t;
+
+    (void)arg;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    usleep(t.tv_nsec % 10000);
+    renumbered.low = dup(renumbered.high);
+    close(renumbered.high);
+    while (!renumbered.forked)
+        sched_yield();
+    close(renumbered.low);
+    return NULL;
+}
+
+static int renumbered_connection(void)
+{
+    if (fcntl(renumbered.high, F_GETFD) < 0)
+        return renumbered.low;
+    close(renumbered.low);
+    return renumbered.high;
+}
+
+static void renumber(int conn)
+{
+    struct gate left = gate_make(true), gate = gate_make(true);
+    pthread_t thread;
+
+    if (!forked()) {
+        int other = socket(AF_INET, SOCK_STREAM, 0);
+
+        for (int i = 0; i < 60; i++)
+            fcntl(other, F_DUPFD, i < 30 ? 0 : 110);
+        renumbered.low = -1;
+        renumbered.high = fcntl(conn, F_DUPFD, 200);
+        close(conn);
+        if (pthread_create(&thread, NULL, renumber_thread, NULL))
+            die("pthread_create");
+        if (!forked())
+            handle(renumbered_connection(), gate);
+        renumbered.forked = true;
+        pthread_join(thread, NULL);
+        if (write(left.open, "", 1) != 1)
+            die("write");
+        _exit(0);
+    }
+    gate_wait(left);
+    close(conn);
+    gate_open(gate);
+}
+
 static void setuid_chroot(int conn)
 {
     struct gate gate = gate_make(opt.gate);
@@ -249,6 +308,7 @@ static const struct {
     {"double-fork", double_fork},
     {"privsep", privsep},
     {"shuffle", shuffle},
+    {"renumber", renumber},
     {"setuid-chroot", setuid_chroot},
     {"orphan", orphan},
 };
