@@ -83,10 +83,10 @@ corner() {
     [ "$status" -eq 0 ]
 }
 
-# The value of the first NAME=VALUE in $output.
+# The value of the first NAME=VALUE in $output; what a line of the log says comes last.
 value() {
     local word
-    for word in $output; do
+    for word in $(grep -v '^time=' <<<"$output") $output; do
         case $word in "$1"=*)
             echo "${word#*=}"
             return
