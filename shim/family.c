@@ -253,10 +253,9 @@ static bool can_have(const struct slot *s, uint64_t state, const struct question
 static enum slots_say newborn_says(const struct slot *s, uint32_t event, const struct question *q)
 {
     uint32_t pending = atomic_load(&s->pending);
+    bool unsure = pending & PARENT || event == q->born || atomic_load(&s->any);
     if (atomic_load(&s->maker) == family_me)
-        return !(pending & CHILD)                                             ? NOBODY
-               : pending & PARENT || event == q->born || atomic_load(&s->any) ? UNSETTLED
-                                                                              : SOMEBODY;
+        return !(pending & CHILD) ? NOBODY : unsure ? UNSETTLED : SOMEBODY;
     if (event == family_me) /* our own birth: what does the parent still have to lock? */
         return pending & PARENT ? UNSETTLED : NOBODY;
     return pending ? UNSETTLED : NOBODY;
