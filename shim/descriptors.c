@@ -28,9 +28,10 @@ static struct numbers {
 _Static_assert(SETS <= 16, "");
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
-static _Atomic int tops[SETS]; /* none of the set is at or above it */
-static _Atomic uint32_t notes; /* how many have come */
-static _Atomic int peak;       /* the highest number that the program was given, as far as we saw */
+static _Atomic int tops[SETS];       /* none of the set is at or above it */
+static _Atomic uint32_t notes;       /* how many have come */
+static _Atomic uint32_t begun, over; /* dups and closes: how many were about to be, and how many are in the table */
+static _Atomic int peak;             /* the highest number that the program was given, as far as we saw */
 
 void descriptors_init(void)
 {
@@ -138,6 +139,34 @@ void descriptor_forget(int fd)
 /* A set with two numbers may have lost the one that we noted. */
 static _Atomic bool epolls_copied;
 
+void descriptor_moves(void) { atomic_fetch_add(&begun, 1); }
+
+void descriptor_moved(void) { atomic_fetch_add(&over, 1); }
+
+struct moves descriptor_moves_now(void) { return (struct moves){atomic_load(&over), atomic_load(&begun)}; }
+
+/* In a forked child: does the table tell of the descriptors? What other threads were about to do nobody will finish here. */
+bool descriptors_stood_still(struct moves before)
+{
+    uint32_t now = atomic_load(&begun);
+    atomic_store(&over, now);
+    return before.over == before.begun && before.begun == now;
+}
+
+/* `to` has the connection of which the entry of `from` tells. */
+void descriptor_copy(int from, int to)
+{
+    struct descriptor *d = descriptor(from);
+    descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
+    atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
+    if (set_has(SHARED, from))
+        set_put(SHARED, to);
+    if (set_has(DEAF, from))
+        set_put(DEAF, to);
+    set_put(DUPED, to);
+    set_put(DUPED, from);
+}
+
 /* `to` is another name of `from` now. A source that no hook has seen come may be a connection all the same. */
 void descriptor_duped(int from, int to)
 {
@@ -161,14 +190,7 @@ void descriptor_duped(int from, int to)
         descriptor_note(from, ROLE_ACCEPTED, 0);
         set_put(SHARED, from);
     }
-    descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
-    atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
-    if (set_has(SHARED, from))
-        set_put(SHARED, to);
-    if (set_has(DEAF, from))
-        set_put(DEAF, to);
-    set_put(DUPED, to);
-    set_put(DUPED, from);
+    descriptor_copy(from, to);
 }
 
 /* epoll_ctl(2) has added fd to epfd. */

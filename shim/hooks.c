@@ -137,11 +137,16 @@ static int copied(int from, int to)
     int saved = errno;
     if (to >= 0 && config.on)
         descriptor_duped(from, to);
+    descriptor_moved();
     errno = saved;
     return to;
 }
 
-EXPORT int dup(int fd) { return copied(fd, next.dup(fd)); }
+EXPORT int dup(int fd)
+{
+    descriptor_moves();
+    return copied(fd, next.dup(fd));
+}
 
 /* Does the kernel accept the source? If not, the target stays as it is, and is none of our business. */
 static bool replaces(int from, int to)
@@ -167,6 +172,7 @@ EXPORT int dup2(int from, int to)
     if (!letgo_give_up(to))
         return busy();
     letgo_begin(&l, to, "dup2", false);
+    descriptor_moves();
     return letgo_end(&l, copied(from, next.dup2(from, to)));
 }
 
@@ -178,13 +184,16 @@ EXPORT int dup3(int from, int to, int flags)
     if (!letgo_give_up(to))
         return busy();
     letgo_begin(&l, to, "dup3", false);
+    descriptor_moves();
     return letgo_end(&l, copied(from, next.dup3(from, to, flags)));
 }
 
 static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
 {
-    int result = real(fd, command, argument);
-    return command == F_DUPFD || command == F_DUPFD_CLOEXEC ? copied(fd, result) : result;
+    if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)
+        return real(fd, command, argument);
+    descriptor_moves();
+    return copied(fd, real(fd, command, argument));
 }
 
 /* Every argument of fcntl(2) is an int or a pointer: both come as one word. */

@@ -154,8 +154,10 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
         report_letgo(&l->in_place, l->end);
     if (freed && l->what != LETGO_STAYS)
         holders_gone(fd);
-    if (freed)
+    if (freed) {
+        descriptor_moves();
         descriptor_forget(fd);
+    }
     if (!debug_mutant("errno-of-ours"))
         errno = saved;
     return true;
@@ -258,6 +260,8 @@ int letgo_end(struct letgo *l, int result)
     if (l->what == LETGO_NOTHING)
         return result;
     int saved = errno;
+    if (l->freed)
+        descriptor_moved();
     if (l->what == LETGO_STAYS)
         holders_settled(l->slot, l->survivor);
     if (result < 0 && !l->freed)

@@ -174,6 +174,14 @@ void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
 uint32_t descriptor_notes(void) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
+void descriptor_copy(int from, int to) HIDDEN;
+struct moves {
+    uint32_t over, begun;
+};
+void descriptor_moves(void) HIDDEN; /* before a dup or a close, and after it: */
+void descriptor_moved(void) HIDDEN;
+struct moves descriptor_moves_now(void) HIDDEN;
+bool descriptors_stood_still(struct moves before) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
 void descriptor_unepoll(int fd, int flags) HIDDEN;
 int descriptor_unmarked(int fd) HIDDEN; /* the first number from fd on that we know nothing of */

@@ -14,6 +14,7 @@
 /* What this thread's fork or vfork has promised. vfork's child has the parent's memory, so it finds it too. */
 static __thread struct {
     struct slot *slot;
+    struct moves moves;
     uint32_t event;
     bool vfork;
 } birth;
@@ -62,10 +63,25 @@ void holders_before_fork(void)
     if (owned()) {
         parking_fork_begins();
         birth.slot = share(NEWBORN, CHILD | PARENT, &birth.event);
+        birth.moves = descriptor_moves_now();
     }
     errno = saved;
 }
 
+/* A number of which the memory knows nothing, though it does of the connection. */
+static void moved(int fd, struct kept *unused)
+{
+    (void)unused;
+    uint64_t cookie = descriptor(fd) && descriptor_unmarked(fd) == fd ? holders_cookie(fd) : 0;
+    for (int other = -1; cookie && (other = set_next(KNOWN, other)) >= 0;)
+        if (atomic_load(&descriptor(other)->cookie) == cookie) {
+            descriptor_copy(other, fd);
+            return;
+        }
+}
+
+/* fork copies the descriptors first and the memory later (copy_process()), and a hook is not at once with its call: what
+   another thread dups or closes meanwhile, the child may have under a number that it knows nothing of. */
 static void child_settles(void)
 {
     owner_begin();
@@ -78,6 +94,8 @@ static void child_settles(void)
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
         if (atomic_load(&descriptor(fd)->born) == UNBORN) /* likewise the one that had just accepted it */
             atomic_store(&descriptor(fd)->born, 0);
+    if (!descriptors_stood_still(birth.moves) && !debug_mutant("no-moved"))
+        holders_each_open(moved, NULL);
     holders_register_all();
     debug_window();
     family_done(birth.slot, birth.event, CHILD);

@@ -41,6 +41,10 @@ needed() {
     race=300 needed no-notes "$bin/models" renumber
 }
 
+@test "a child that trusts its memory of numbers which another thread moved during fork: it does not find its connection" {
+    race=300 needed no-moved "$bin/models" renumber
+}
+
 @test "no new lock after one of several dups was closed: others find nobody" {
     race=100 needed no-reregister "$bin/dups" dup --child
 }

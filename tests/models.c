@@ -169,26 +169,24 @@ static void shuffle(int conn)
     close(conn);
 }
 
-/* A child with many descriptors forks a handler, while another thread of it gives the connection a lower number and lets
- * go of both; the server does so next. */
+/* A child with many descriptors forks a handler, while another thread of it moves the connection between a low number and
+ * a high one all the time; then it lets go of it, and the server does so next. */
 static struct {
-    int high;
-    _Atomic int low;
-    _Atomic bool forked;
+    int low, high;
+    _Atomic bool moving, forked;
 } renumbered;
 
 static void *renumber_thread(void *arg)
 {
-    struct timespec t;
-
     (void)arg;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    usleep(t.tv_nsec % 10000);
-    renumbered.low = dup(renumbered.high);
+    while (!renumbered.forked) {
+        fcntl(renumbered.high, F_DUPFD, renumbered.low);
+        close(renumbered.high);
+        fcntl(renumbered.low, F_DUPFD, renumbered.high);
+        close(renumbered.low);
+        renumbered.moving = true;
+    }
     close(renumbered.high);
-    while (!renumbered.forked)
-        sched_yield();
-    close(renumbered.low);
     return NULL;
 }
 
@@ -208,13 +206,16 @@ static void renumber(int conn)
     if (!forked()) {
         int other = socket(AF_INET, SOCK_STREAM, 0);
 
-        for (int i = 0; i < 60; i++)
-            fcntl(other, F_DUPFD, i < 30 ? 0 : 110);
-        renumbered.low = -1;
+        renumbered.low = fcntl(conn, F_DUPFD, 50);
         renumbered.high = fcntl(conn, F_DUPFD, 200);
         close(conn);
+        for (int i = 0; i < 60; i++)
+            fcntl(other, F_DUPFD, i < 30 ? 0 : 110);
+        close(renumbered.low);
         if (pthread_create(&thread, NULL, renumber_thread, NULL))
             die("pthread_create");
+        while (!renumbered.moving)
+            sched_yield();
         if (!forked())
             handle(renumbered_connection(), gate);
         renumbered.forked = true;
