@@ -20,11 +20,12 @@
 #define FEW (1 << 12)
 
 /* Of 64 numbers: their word in each set, since most calls look at several, and their entries: a forked child that closes
-   one connection has one page of this copied. */
+   one connection has one page of this copied. Those of the first, which most programs never leave, are beside our variables,
+   on a page that it has copied anyway. */
 static struct numbers {
     _Atomic uint64_t sets[16];
     struct descriptor entries[64];
-} * table;
+} few, *table;
 _Static_assert(SETS <= 16, "");
 static struct lingering *lingering; /* of the connections that linger, by their parked numbers */
 static int size;
@@ -50,11 +51,13 @@ void descriptors_init(void)
     size = (int)most;
 }
 
-struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &table[fd / 64].entries[fd % 64] : NULL; }
+static struct numbers *numbers_of(int fd) { return fd < 64 ? &few : &table[fd / 64]; }
+
+struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &numbers_of(fd)->entries[fd % 64] : NULL; }
 
 struct lingering *lingering_at(int fd) { return fd >= 0 && fd < size ? &lingering[fd] : NULL; }
 
-static _Atomic uint64_t *word_of(enum set set, int fd) { return &table[fd / 64].sets[set]; }
+static _Atomic uint64_t *word_of(enum set set, int fd) { return &numbers_of(fd)->sets[set]; }
 
 bool set_has(enum set set, int fd) { return fd >= 0 && fd < size && atomic_load(word_of(set, fd)) >> (fd % 64) & 1; }
 
@@ -127,7 +130,7 @@ void descriptor_forget(int fd)
     struct descriptor *d = descriptor(fd);
     if (!d)
         return;
-    _Atomic uint64_t *sets = table[fd / 64].sets;
+    _Atomic uint64_t *sets = numbers_of(fd)->sets;
     uint64_t bit = UINT64_C(1) << (fd % 64);
     for (int i = 0; i < SETS; i++)
         if (i != PARKING && atomic_load(&sets[i]) & bit)
@@ -236,7 +239,7 @@ int descriptor_peak(void) { return atomic_load(&peak); }
 int descriptor_unmarked(int fd)
 {
     for (; fd < size; fd = (fd | 63) + 1) {
-        _Atomic uint64_t *sets = table[fd / 64].sets;
+        _Atomic uint64_t *sets = numbers_of(fd)->sets;
         uint64_t marked = atomic_load(&sets[PARKED]) | atomic_load(&sets[OURS]) | atomic_load(&sets[KNOWN]) |
                           atomic_load(&sets[PARKING]);
         uint64_t free = ~marked >> (fd % 64);
