@@ -7,8 +7,9 @@
 # Each round starts both servers of a program anew, on two ports (of two processes without the shim one may be quicker than
 # the other all the time), and asks the one and then the other; every second round begins with the other. The ratio is the
 # median of the rounds', with its quartiles. The second line of a program is what its processes cost, in us of processor
-# time a request. Where that is allowed, servers and clients run above everything else (SCHED_FIFO): a machine's other work
-# meets the one or the other, and one percent is what is looked for.
+# time a request. ABOVE='chrt -f 1' runs servers and clients above everything else, for a machine with other work, which meets
+# the one or the other. But where they keep all processors busy (node does), that leaves the thread that lingers none, and
+# closes past LINGERCLOSE_MAX cost more.
 set -u
 top=$(cd "$(dirname "$0")/../.." && pwd) || exit 1
 PATH=$PATH:/usr/sbin:/sbin
@@ -18,8 +19,7 @@ fi
 lib=${SHIM:-$top/build/liblingerclose.so}
 rounds=${ROUNDS:-21}
 each=${SECONDS_EACH:-1}
-above=
-if chrt -f 1 true 2>/dev/null; then above='chrt -f 1'; fi
+above=${ABOVE:-}
 clients=${CLIENTS:-32}
 out=${OUT:-$top/build/bench}
 mkdir -p "$out" || exit 1
