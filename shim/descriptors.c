@@ -139,36 +139,37 @@ void descriptor_forget(int fd)
         atomic_store(&d->epoll, EPOLL_NONE);
 }
 
-/* A set with two numbers may have lost the one that we noted. */
-static _Atomic bool epolls_copied;
-
 void descriptor_moves(void) { atomic_fetch_add(&begun, 1); }
 
 void descriptor_moved(void) { atomic_fetch_add(&over, 1); }
 
 struct moves descriptor_moves_now(void) { return (struct moves){atomic_load(&over), atomic_load(&begun)}; }
 
-/* In a forked child: does the table tell of the descriptors? What other threads were about to do nobody will finish here. */
+/* In a forked child: does the table tell of the descriptors? */
 bool descriptors_stood_still(struct moves before)
 {
-    uint32_t now = atomic_load(&begun);
-    atomic_store(&over, now);
-    return before.over == before.begun && before.begun == now;
+    return before.over == before.begun && before.begun == atomic_load(&begun);
 }
 
-/* `to` has the connection of which the entry of `from` tells. */
+/* What other threads were about to do nobody will finish here. */
+void descriptors_forked(void) { atomic_store(&over, atomic_load(&begun)); }
+
+/* `to` has the connection of which the entry of `from` tells. The cookie comes last: an entry that has one is complete. */
 void descriptor_copy(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
-    atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
     if (set_has(SHARED, from))
         set_put(SHARED, to);
     if (set_has(DEAF, from))
         set_put(DEAF, to);
     set_put(DUPED, to);
     set_put(DUPED, from);
+    atomic_store(&descriptor(to)->cookie, atomic_load(&d->cookie));
 }
+
+/* A set with two numbers may have lost the one that we noted. */
+static _Atomic bool epolls_copied;
 
 /* `to` is another name of `from` now. A source that no hook has seen come may be a connection all the same. */
 void descriptor_duped(int from, int to)

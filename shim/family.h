@@ -91,6 +91,7 @@ bool holders_lock(int fd, short type, int byte) HIDDEN;
 void holders_mark(int fd, int byte) HIDDEN;
 uint64_t holders_cookie(int fd) HIDDEN;
 void holders_put_on_all(enum set, int fd) HIDDEN;
+void holders_found_held(int fd) HIDDEN;
 void holders_register_since(uint32_t event) HIDDEN;
 bool holders_closes_at_exec(int fd) HIDDEN;
 void holders_vfork_over(void) HIDDEN;

@@ -182,6 +182,7 @@ void descriptor_moves(void) HIDDEN; /* before a dup or a close, and after it: */
 void descriptor_moved(void) HIDDEN;
 struct moves descriptor_moves_now(void) HIDDEN;
 bool descriptors_stood_still(struct moves before) HIDDEN;
+void descriptors_forked(void) HIDDEN;
 void descriptor_epoll(int epfd, int fd) HIDDEN;
 void descriptor_unepoll(int fd, int flags) HIDDEN;
 int descriptor_unmarked(int fd) HIDDEN; /* the first number from fd on that we know nothing of */

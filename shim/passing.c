@@ -51,7 +51,8 @@ void holders_connects(int fd)
         set_put(CONNECTED, fd);
 }
 
-static void found_held_elsewhere(int fd)
+/* Others may hold it. */
+void holders_found_held(int fd)
 {
     descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&holders_shares));
     verdict_linger_set(); /* by somebody else, perhaps */
@@ -78,7 +79,7 @@ static uint64_t came_from_elsewhere(int fd)
 {
     if (!descriptor(fd) || !owned() || !verdict_socket(fd))
         return 0;
-    found_held_elsewhere(fd);
+    holders_found_held(fd);
     if (set_has(LISTENS, fd)) { /* it was passed before it listened, perhaps */
         family_free(family_find(INFLIGHT, holders_cookie(fd), false));
         return 0;
@@ -141,7 +142,7 @@ void holders_sandboxed(void)
 static void inherited(int fd, struct kept *unused)
 {
     (void)unused;
-    found_held_elsewhere(fd);
+    holders_found_held(fd);
 }
 
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */

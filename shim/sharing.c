@@ -68,20 +68,30 @@ void holders_before_fork(void)
     errno = saved;
 }
 
-/* A number of which the memory knows nothing, though it does of the connection. */
-static void moved(int fd, struct kept *unused)
+static bool is_of(int fd, uint64_t cookie) { return atomic_load(&descriptor(fd)->cookie) == cookie; }
+
+/* fork copies the descriptors first and the memory later (copy_process()), and a hook's call and its note are two steps: what
+   another thread dups or closes meanwhile, the child may have under a number that its memory says nothing of, or something
+   else. Such a number gets the entry of the one that the memory has the connection under. (If that was overwritten just now,
+   because two have changed places, it is as if it had come from elsewhere.) */
+static void found_again(int fd, struct kept *unused)
 {
     (void)unused;
-    uint64_t cookie = descriptor(fd) && descriptor_unmarked(fd) == fd ? holders_cookie(fd) : 0;
-    for (int other = -1; cookie && (other = set_next(KNOWN, other)) >= 0;)
-        if (atomic_load(&descriptor(other)->cookie) == cookie) {
+    bool ours = set_has(PARKED, fd) || set_has(PARKING, fd) || set_has(OURS, fd);
+    uint64_t cookie = !descriptor(fd) || ours || set_has(LISTENS, fd) ? 0 : holders_cookie(fd);
+    if (!cookie || (set_has(KNOWN, fd) && is_of(fd, cookie)))
+        return;
+    for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
+        if (other != fd && is_of(other, cookie)) {
             descriptor_copy(other, fd);
+            if (set_has(EPOLL_ELSEWHERE, other) || atomic_load(&descriptor(other)->epoll))
+                set_put(EPOLL_ELSEWHERE, fd);
             return;
         }
+    if (set_has(KNOWN, fd))
+        holders_found_held(fd);
 }
 
-/* fork copies the descriptors first and the memory later (copy_process()), and a hook is not at once with its call: what
-   another thread dups or closes meanwhile, the child may have under a number that it knows nothing of. */
 static void child_settles(void)
 {
     owner_begin();
@@ -95,7 +105,8 @@ static void child_settles(void)
         if (atomic_load(&descriptor(fd)->born) == UNBORN) /* likewise the one that had just accepted it */
             atomic_store(&descriptor(fd)->born, 0);
     if (!descriptors_stood_still(birth.moves) && !debug_mutant("no-moved"))
-        holders_each_open(moved, NULL);
+        holders_each_open(found_again, NULL);
+    descriptors_forked();
     holders_register_all();
     debug_window();
     family_done(birth.slot, birth.event, CHILD);
@@ -139,15 +150,15 @@ void holders_before_vfork(void)
     errno = saved;
 }
 
-/* poll tells which of 256 numbers are open in one call (POLLNVAL); beyond 1024 the first 256 of which none
-   is end the search. */
+/* poll tells which of 256 numbers are open in one call (POLLNVAL); beyond 1024 and what we saw the program get, the first 256
+   of which none is end the search. RLIMIT_NOFILE may be 0: then there is no way to ask. */
 void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
 {
     struct pollfd p[256];
     struct rlimit limit = {.rlim_cur = 256};
     getrlimit(RLIMIT_NOFILE, &limit);
     int chunk = limit.rlim_cur < 256 ? (int)limit.rlim_cur : 256; /* poll(2): more is EINVAL */
-    for (int base = 0, open = 1; open || base < 1024; base += chunk) {
+    for (int base = 0, open = 1; chunk && (open || base < 1024 || base <= descriptor_peak()); base += chunk) {
         for (int i = 0; i < chunk; i++)
             p[i] = (struct pollfd){.fd = base + i};
         if (bare_syscall(SYS_ppoll, p, chunk, &(struct timespec){0}, NULL, 8) <

@@ -187,6 +187,14 @@ now() {
     whole 1000000
 }
 
+@test "a shell without descriptors to give (ulimit -n 0) sees its vforked command fail as without the shim" {
+    need_command dash
+    run timeout 10 dash -c 'ulimit -S -n 0; /bin/true; echo $?'
+    [ "${lines[-1]}" = 127 ]
+    run timeout 10 env LD_PRELOAD="$lib" dash -c 'ulimit -S -n 0; /bin/true; echo $?'
+    [ "${lines[-1]}" = 127 ]
+}
+
 @test "a thread that is cancelled while its vforked child is on the way to exec is not cancelled in the child" {
     corner vfork
     [ "$output" = "cleanup=none status=0" ]

@@ -45,6 +45,10 @@ needed() {
     race=300 needed no-moved "$bin/models" renumber
 }
 
+@test "the same with numbers that were another socket's" {
+    race=300 needed no-moved "$bin/models" replace
+}
+
 @test "no new lock after one of several dups was closed: others find nobody" {
     race=100 needed no-reregister "$bin/dups" dup --child
 }

@@ -170,41 +170,71 @@ static void shuffle(int conn)
 }
 
 /* A child with many descriptors forks a handler, while another thread of it moves the connection between a low number and
- * a high one all the time; then it lets go of it, and the server does so next. */
+ * a high one all the time, which are free otherwise (renumber) or another socket's (replace); then it lets go of it, and
+ * the server does so next. */
 static struct {
-    int low, high;
+    int low, high, other;
     _Atomic bool moving, forked;
 } renumbered;
+
+static void move_it(int from, int to)
+{
+    if (fcntl(from, F_DUPFD, to) != to || close(from))
+        die("moving the connection");
+}
 
 static void *renumber_thread(void *arg)
 {
     (void)arg;
     while (!renumbered.forked) {
-        fcntl(renumbered.high, F_DUPFD, renumbered.low);
-        close(renumbered.high);
-        fcntl(renumbered.low, F_DUPFD, renumbered.high);
-        close(renumbered.low);
+        move_it(renumbered.high, renumbered.low);
+        move_it(renumbered.low, renumbered.high);
         renumbered.moving = true;
     }
     close(renumbered.high);
     return NULL;
 }
 
+static void replace_it(int from, int to)
+{
+    if (dup2(from, to) != to || dup2(renumbered.other, from) != from)
+        die("replacing the connection");
+}
+
+static void *replace_thread(void *arg)
+{
+    (void)arg;
+    dup2(renumbered.other, renumbered.low);
+    while (!renumbered.forked) {
+        replace_it(renumbered.high, renumbered.low);
+        replace_it(renumbered.low, renumbered.high);
+        renumbered.moving = true;
+    }
+    close(renumbered.high);
+    return NULL;
+}
+
+static bool is_connected(int fd)
+{
+    struct sockaddr_storage a;
+    return getpeername(fd, (struct sockaddr *)&a, &(socklen_t){sizeof a}) == 0;
+}
+
 static int renumbered_connection(void)
 {
-    if (fcntl(renumbered.high, F_GETFD) < 0)
+    if (!is_connected(renumbered.high))
         return renumbered.low;
     close(renumbered.low);
     return renumbered.high;
 }
 
-static void renumber(int conn)
+static void renumber_by(void *(*mover)(void *), int conn)
 {
     struct gate left = gate_make(true), gate = gate_make(true);
     pthread_t thread;
 
     if (!forked()) {
-        int other = socket(AF_INET, SOCK_STREAM, 0);
+        int other = renumbered.other = socket(AF_INET, SOCK_STREAM, 0);
 
         renumbered.low = fcntl(conn, F_DUPFD, 50);
         renumbered.high = fcntl(conn, F_DUPFD, 200);
@@ -212,7 +242,7 @@ static void renumber(int conn)
         for (int i = 0; i < 60; i++)
             fcntl(other, F_DUPFD, i < 30 ? 0 : 110);
         close(renumbered.low);
-        if (pthread_create(&thread, NULL, renumber_thread, NULL))
+        if (pthread_create(&thread, NULL, mover, NULL))
             die("pthread_create");
         while (!renumbered.moving)
             sched_yield();
@@ -228,6 +258,9 @@ static void renumber(int conn)
     close(conn);
     gate_open(gate);
 }
+
+static void renumber(int conn) { renumber_by(renumber_thread, conn); }
+static void replace(int conn) { renumber_by(replace_thread, conn); }
 
 static void setuid_chroot(int conn)
 {
@@ -310,6 +343,7 @@ static const struct {
     {"privsep", privsep},
     {"shuffle", shuffle},
     {"renumber", renumber},
+    {"replace", replace},
     {"setuid-chroot", setuid_chroot},
     {"orphan", orphan},
 };
