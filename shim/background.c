@@ -274,14 +274,16 @@ void background_stop(void)
     errno = saved;
 }
 
-/* The program wants the number of our epoll set (dup2): the set goes on under another. */
-void background_give_up(int fd)
+/* The program wants the number of our epoll set (dup2): the set goes on under another. false: it is not
+   here, or there is none. */
+bool background_give_up(int fd)
 {
     int other;
     while (atomic_load(&closing)) /* it has the number still, and is about to close it */
         doze(20);
     if (atomic_load(&set_state) != OPEN || crowd.epfd != fd || (other = parking_out_of_the_way(fd, OURS)) < 0)
-        return;
+        return false;
     atomic_store(&crowd.epfd, other);
     set_drop(OURS, fd);
+    return true;
 }

@@ -283,7 +283,7 @@ bool letgo_give_up(int fd)
     if (set_has(PARKED, fd) || set_has(PARKING, fd))
         given = parking_give_up(fd);
     else if (set_has(OURS, fd))
-        background_give_up(fd);
+        given = background_give_up(fd) || report_give_up(fd) || !set_has(OURS, fd);
     errno = saved;
     return given;
 }

@@ -353,7 +353,7 @@ void background_wait(int64_t until) HIDDEN;
 void background_exec(void) HIDDEN;
 void background_exec_failed(void) HIDDEN;
 void background_stop(void) HIDDEN;
-void background_give_up(int fd) HIDDEN;
+bool background_give_up(int fd) HIDDEN;
 
 /* letgo.c: look, park, close, linger around one real call */
 struct letgo {
@@ -392,6 +392,8 @@ void report_init(void) HIDDEN;
 const char *report_program(void) HIDDEN;
 void report_connection(int fd, const char *how) HIDDEN;
 void report_moved(int from, int to) HIDDEN;
+bool report_has(int fd) HIDDEN; /* the log's number */
+bool report_give_up(int fd) HIDDEN;
 void report_begins(const struct lingering *) HIDDEN;
 void report_letgo(const struct lingering *, enum end) HIDDEN;
 void stats_forked(void) HIDDEN;

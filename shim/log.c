@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 static enum { STREAM, SYSLOG, JOURNAL } target;
-static int log_fd = -1;
+static _Atomic int log_fd = -1;
 static struct stat64 log_file;
 static _Atomic uint64_t dropped; /* lines since the last one that got through */
 
@@ -114,6 +114,18 @@ bool log_init(void)
             bare_close(fd);
     }
     return log_fd >= 0 && !fstat64(log_fd, &log_file);
+}
+
+bool log_is(int fd) { return fd == log_fd; }
+
+/* The program wants the number (dup2): the log goes on under another, or, with none left, is over. false: it is not here. */
+bool log_give_up(int fd)
+{
+    if (!log_is(fd))
+        return false;
+    log_fd = parking_out_of_the_way(fd, OURS);
+    set_drop(OURS, fd);
+    return true;
 }
 
 /* The daemon may have been started anew, under a socket of its own. */

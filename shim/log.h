@@ -20,6 +20,8 @@ void put_time(struct line *) HIDDEN;
 void put_address(struct line *, const struct sockaddr_in6 *) HIDDEN;
 
 bool log_init(void) HIDDEN;
+bool log_is(int fd) HIDDEN;
+bool log_give_up(int fd) HIDDEN;
 bool log_write(int fd, const char *text, size_t length) HIDDEN;
 bool log_stderr_is_ours(void) HIDDEN;
 void log_line(struct line *, unsigned severity) HIDDEN;

@@ -129,10 +129,14 @@ void parking_leave_table(void)
         bare_close(fd);
 }
 
-/* In a forked child: our copies of what lingers in the parent would keep it alive. */
+/* In a forked child: our copies of what lingers in the parent would keep it alive, and what other threads wait with
+   (shutdown.c) would be in the way. The log stays. */
 void parking_end_all(void)
 {
     atomic_store(&forking, 0);
+    for (int fd = -1; (fd = set_next(OURS, fd)) >= 0;)
+        if (!report_has(fd))
+            parking_end(fd);
     for (int fd = -1; (fd = set_next(PARKED, fd)) >= 0;) {
         struct lingering *l = lingering_at(fd);
         l->era = 0;
@@ -141,7 +145,7 @@ void parking_end_all(void)
         parking_end(fd);
     }
     for (int fd = -1; (fd = set_next(PARKING, fd)) >= 0;) {
-        if (!set_has(KNOWN, fd) && verdict_socket(fd))
+        if (!set_has(KNOWN, fd) && !set_has(LISTENS, fd) && verdict_socket(fd))
             bare_close(fd);
         set_drop(PARKING, fd);
     }

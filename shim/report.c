@@ -68,6 +68,10 @@ void report_moved(int from, int to)
         connections[to] = connections[from];
 }
 
+bool report_has(int fd) { return log_is(fd); }
+
+bool report_give_up(int fd) { return log_give_up(fd); }
+
 void report_begins(const struct lingering *l)
 {
     probe_linger_begin(l->number, verdict_name(l->why));

@@ -181,3 +181,70 @@ closes() {
     shimmed meanwhile dup2-range -- peer port send=10 silent
     grep "^server: ret=0 signals=some busy=0" <<<"$output"
 }
+
+# a python program, without the shim and with it: what it prints is $expected in both
+both() {
+    need_command python3
+    local program=$1
+    shift
+    run python3 -c "$program" "$@"
+    [ "$output" = "$expected" ] || complain "without: $output"
+    run env LINGERCLOSE_LOG="$BATS_TEST_TMPDIR/log" LD_PRELOAD="$lib" python3 -c "$program" "$@"
+    [ "$output" = "$expected" ] || complain "with: $output"
+}
+
+@test "dup2 onto the log's number: the program gets it, and the log goes on under another" {
+    expected="b''"
+    both '
+import os, socket, sys
+def number_of(path):
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink("/proc/self/fd/" + fd) == path:
+                return int(fd)
+        except OSError:
+            pass
+    return 100
+reader, writer = os.pipe()
+number = number_of(sys.argv[1])
+os.dup2(writer, number)
+os.close(writer)
+os.close(number)
+print(os.read(reader, 1))
+with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+    listener.accept()[0].close()
+' "$BATS_TEST_TMPDIR/log"
+    [ "$(grep -c 'how=close' "$BATS_TEST_TMPDIR/log")" -ge 1 ]
+}
+
+# What shutdown waits with is to be seen in /proc/self/fd; without the shim it does not wait.
+@test "a child that is forked while another thread waits in shutdown has every number for itself" {
+    expected="all"
+    both '
+import os, socket, sys, threading, time
+with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+    connection = listener.accept()[0]
+    sets = lambda: [fd for fd in range(64) if os.path.exists("/proc/self/fd/%d" % fd)
+                    and os.readlink("/proc/self/fd/%d" % fd) == "anon_inode:[eventpoll]"]
+    thread = threading.Thread(target=connection.shutdown, args=(socket.SHUT_RDWR,))
+    until = time.monotonic() + 5
+    free = [fd for fd in range(64) if not os.path.exists("/proc/self/fd/%d" % fd)]
+    thread.start()
+    while thread.is_alive() and not sets() and time.monotonic() < until:
+        pass
+    child = os.fork()
+    if child == 0:
+        mine = 0
+        for fd in free:
+            try:
+                os.dup2(1, fd)
+                os.close(fd)
+                mine += 1
+            except OSError:
+                pass
+        os._exit(mine)
+    mine = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print("all" if mine == len(free) else "%d of %d" % (mine, len(free)))
+    thread.join()
+'
+}

@@ -153,18 +153,19 @@ for i in range(1000): s.send(b"x")' 3>&-
     [ "$(grep -c '^--$' "$out")" = 2 ]
 }
 
-@test "a program that puts a file of its own in the log's place finds nothing in it" {
+# It walks upwards, and meets the log under its next number again and again.
+@test "a program that puts a file of its own in the log's place finds nothing in it, and the log goes on" {
     touch "$BATS_TEST_TMPDIR/log"
     for target in syslog journal; do
         LINGERCLOSE_LOG=$target played $target bash -c "pages close usurp=$BATS_TEST_TMPDIR/data close"
-        [ "$(grep -c '^--$' "$out")" = 1 ]
-        [ "$(value usurped)" = 1 ]
+        [ "$(grep -c '^--$' "$out")" = 2 ]
+        [ "$(value usurped)" -ge 1 ]
         [ -f "$BATS_TEST_TMPDIR/data" ]
         [ ! -s "$BATS_TEST_TMPDIR/data" ]
     done
     LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log played journal bash -c "pages close usurp=$BATS_TEST_TMPDIR/data close"
-    [ "$(wc -l <"$BATS_TEST_TMPDIR/log")" = 1 ]
-    [ "$(value usurped)" = 1 ]
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/log")" = 2 ]
+    [ "$(value usurped)" -ge 1 ]
     [ ! -s "$BATS_TEST_TMPDIR/data" ]
     # The control: without a log there is nothing to usurp.
     played journal bash -c "pages close usurp=$BATS_TEST_TMPDIR/data close"
