@@ -102,9 +102,9 @@ listens() {
 daemon() {
     local port=$1 tries=0
     shift
-    # In a session of its own: Apache signals its process group.
+    # In a session of its own: Apache signals its process group. A shell that runs us in the background has SIGINT ignored.
     # shellcheck disable=SC2046
-    inside setsid env $(shim_environment) "$@" >>"$work/daemon.log" 2>&1 </dev/null 3>&- &
+    inside setsid env --default-signal=INT,QUIT $(shim_environment) "$@" >>"$work/daemon.log" 2>&1 </dev/null 3>&- &
     daemon=$!
     until listens "$port"; do
         tries=$((tries + 1))
