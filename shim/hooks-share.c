@@ -101,7 +101,7 @@ MAY_READ_MORE EXPORT int clone(int (*function)(void *), void *stack, int flags, 
     else if (result < 0)
         holders_child_gone(birth);
     else
-        holders_child_runs(birth);
+        holders_child_runs(birth, flags & CLONE_VFORK);
     return result;
 }
 
@@ -234,7 +234,15 @@ EXPORT int daemon(int nochdir, int noclose)
     return result;
 }
 
-/* ---- descriptor passing: unix(7), SCM_RIGHTS ---- */
+/* ---- descriptor passing: unix(7), SCM_RIGHTS; pidfd_getfd(2) ---- */
+
+EXPORT int pidfd_getfd(int pidfd, int fd, unsigned int flags)
+{
+    int taken = next.pidfd_getfd(pidfd, fd, flags);
+    if (taken >= 0 && config.on)
+        holders_take(taken);
+    return taken;
+}
 
 static void each_right(const struct msghdr *m, void (*f)(int fd))
 {

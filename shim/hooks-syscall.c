@@ -50,14 +50,6 @@ static long closes(const long a[6])
     return letgo_end(&l, (int)sys(SYS_close, a));
 }
 
-static long takes(long number, const long a[6])
-{
-    long fd = sys(number, a);
-    if (fd >= 0 && config.on)
-        holders_take((int)fd);
-    return fd;
-}
-
 #ifdef SYS_socketcall
 /* socketcall(2): the call's own number is the first argument, and where its arguments are is the second. */
 static const struct {
@@ -138,7 +130,7 @@ static long known(long number, const long a[6], int state)
     case SYS_clone3:
         return forks(number, a, a[0] ? ((const struct clone_args *)a[0])->flags : 0);
     case SYS_pidfd_getfd:
-        return takes(number, a);
+        return pidfd_getfd((int)a[0], (int)a[1], (unsigned)a[2]);
     case SYS_close_range:
         return close_range((unsigned)a[0], (unsigned)a[1], (int)a[2]);
     case SYS_shutdown:

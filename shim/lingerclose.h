@@ -61,6 +61,7 @@ struct next {
 #endif
     long (*syscall)(long, ...);
     int (*execveat)(int, const char *, char *const[], char *const[], int);
+    int (*pidfd_getfd)(int, int, unsigned);
     void (*_exit)(int);
     int (*clock_gettime)(clockid_t, struct timespec *); /* libc's own, whoever else has one */
     /* these have no bare system call: next_bind() first */
@@ -90,7 +91,8 @@ struct next {
     int (*setns)(int, int);
 };
 extern struct next next HIDDEN;
-extern pid_t (*next_vfork)(void) HIDDEN; /* vfork in bare.S jumps through it */
+int pidfd_getfd(int pidfd, int fd, unsigned int flags); /* <sys/pidfd.h>, since glibc 2.36 */
+extern pid_t (*next_vfork)(void) HIDDEN;                /* vfork in bare.S jumps through it */
 void next_bind(void) HIDDEN;
 void next_bind_clock(void) HIDDEN;
 long bare_syscall(long number, ...) HIDDEN; /* bare.S: syscall(2), past every hook, ours too */
@@ -163,6 +165,7 @@ enum { EPOLL_NONE = 0, EPOLL_MANY = -1 };
 
 #define MOST_DESCRIPTORS (1 << 20) /* fs.nr_open's default: what lies above is not followed, and closed plainly */
 void descriptors_init(void) HIDDEN;
+int descriptors_end(void) HIDDEN;
 struct descriptor *descriptor(int fd) HIDDEN; /* NULL beyond the table */
 bool set_has(enum set, int fd) HIDDEN;
 void set_put(enum set, int fd) HIDDEN;
@@ -256,7 +259,7 @@ struct birth {
     uint32_t event;
 };
 struct birth holders_birth_of_child(void) HIDDEN;
-void holders_child_runs(struct birth) HIDDEN;
+void holders_child_runs(struct birth, bool vfork) HIDDEN;
 void holders_child_gone(struct birth) HIDDEN;
 void holders_give(void) HIDDEN;
 void holders_take(int fd) HIDDEN;

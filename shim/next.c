@@ -118,6 +118,11 @@ static int bare_execveat(int dir, const char *path, char *const argv[], char *co
     return (int)bare_syscall(SYS_execveat, dir, path, argv, envp, flags);
 }
 
+static int bare_pidfd_getfd(int pidfd, int fd, unsigned flags)
+{
+    return (int)bare_syscall(SYS_pidfd_getfd, pidfd, fd, flags);
+}
+
 static int bare_clock_gettime(clockid_t clock, struct timespec *t)
 {
     return (int)bare_syscall(SYS_clock_gettime, clock, t);
@@ -159,6 +164,7 @@ struct next next = {
 #endif
     .syscall = bare_syscall,
     .execveat = bare_execveat,
+    .pidfd_getfd = bare_pidfd_getfd,
     ._exit = bare_exit,
     .clock_gettime = bare_clock_gettime,
 };
@@ -202,6 +208,7 @@ void next_bind(void)
     find("syscall", &next.syscall);
     find("execve", &next.execve);
     find("execveat", &next.execveat);
+    find("pidfd_getfd", &next.pidfd_getfd); /* glibc 2.36 */
     find("_exit", &next._exit);
     find("fork", &next.fork);
     find("_Fork", &next._Fork);

@@ -58,6 +58,7 @@ static void shared(uint32_t event)
 void holders_before_fork(void)
 {
     int saved = errno;
+    holders_vfork_over();
     birth.slot = NULL;
     birth.event = 0;
     if (owned()) {
@@ -150,6 +151,18 @@ void holders_before_vfork(void)
     errno = saved;
 }
 
+/* Not poll(3), a cancellation point: no thread may be cancelled in vfork's child. */
+static bool poll_numbers(struct pollfd *p, int base, int count)
+{
+    for (int i = 0; i < count; i++)
+        p[i] = (struct pollfd){.fd = base + i};
+    for (;;)
+        if (bare_syscall(SYS_ppoll, p, count, &(struct timespec){0}, NULL, 8) >= 0)
+            return true;
+        else if (errno != EINTR) /* a signal's handler has run */
+            return false;
+}
+
 /* poll tells which of 256 numbers are open in one call (POLLNVAL); beyond 1024 and what we saw the program get, the first 256
    of which none is end the search. RLIMIT_NOFILE may be 0: then there is no way to ask. */
 void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
@@ -159,10 +172,7 @@ void holders_each_open(void (*found)(int fd, struct kept *), struct kept *k)
     getrlimit(RLIMIT_NOFILE, &limit);
     int chunk = limit.rlim_cur < 256 ? (int)limit.rlim_cur : 256; /* poll(2): more is EINVAL */
     for (int base = 0, open = 1; chunk && (open || base < 1024 || base <= descriptor_peak()); base += chunk) {
-        for (int i = 0; i < chunk; i++)
-            p[i] = (struct pollfd){.fd = base + i};
-        if (bare_syscall(SYS_ppoll, p, chunk, &(struct timespec){0}, NULL, 8) <
-            0) /* poll(3) is a cancellation point: not in vfork's child */
+        if (!poll_numbers(p, base, chunk))
             return;
         open = 0;
         for (int i = 0; i < chunk; i++)
@@ -255,7 +265,11 @@ void holders_give(void)
 
 /* clone's child in our memory may run beside us, and we may fork meanwhile: it keeps the promise itself. */
 struct birth holders_birth_of_child(void) { return (struct birth){birth.slot, birth.event}; }
-void holders_child_runs(struct birth b) { family_done(b.slot, b.event, PARENT); }
+void holders_child_runs(struct birth b, bool vfork)
+{
+    birth.vfork &= vfork; /* else that we come here again does not tell that it is gone */
+    family_done(b.slot, b.event, PARENT);
+}
 
 void holders_child_gone(struct birth b)
 {

@@ -98,6 +98,7 @@ closes() {
 
 @test "a copy taken by pidfd_getfd from the process itself is a copy" {
     dups getfd
+    dups getfd-wrapped
 }
 
 @test "a process that passes a connection to itself keeps it" {
@@ -181,6 +182,13 @@ closes() {
 @test "a vforked child that closes and ends leaves its parent's session alone" {
     closes vfork-close
     closes vfork-dup2
+}
+
+@test "a child that shares our memory by clone and answers after we have closed keeps its session" {
+    loaded_plain 20 2 20000 -- "$bin/closes" clone-vm-runs
+    none_complete 20
+    loaded_shimmed 200 2 20000 -- "$bin/closes" clone-vm-runs
+    [ "$(value short)" = 0 ] || complain "$(value short) of 200 sessions were cut short"
 }
 
 @test "a child that shares our memory by clone and closes leaves our session alone" {

@@ -8,6 +8,7 @@
  *   --message HOW how a connection is passed: message_by in rights.h
  *   --end HOW     the last descriptor is let go by close, dup2 or dup3 over it */
 #include "rights.h"
+#include <dlfcn.h>
 #include <getopt.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -70,6 +71,17 @@ static int getfd_first(int conn)
 {
     int me = checked((int)syscall(SYS_pidfd_open, getpid(), 0));
     int other = (int)syscall(SYS_pidfd_getfd, me, conn, 0);
+
+    close(me);
+    return first_closed(conn, other);
+}
+
+/* glibc has a function for it since 2.36. */
+static int getfd_wrapped_first(int conn)
+{
+    int (*wrapper)(int, int, unsigned) = (int (*)(int, int, unsigned))dlsym(RTLD_DEFAULT, "pidfd_getfd");
+    int me = checked((int)syscall(SYS_pidfd_open, getpid(), 0));
+    int other = wrapper ? wrapper(me, conn, 0) : (int)syscall(SYS_pidfd_getfd, me, conn, 0);
 
     close(me);
     return first_closed(conn, other);
@@ -211,6 +223,7 @@ static const struct {
     {"raw-dup3", raw_dup3_first},
     {"raw-dupfd", raw_dupfd_first},
     {"getfd", getfd_first},
+    {"getfd-wrapped", getfd_wrapped_first},
     {"passed-to-itself", passed_to_itself},
     {"copy-passed", copy_passed},
     {"highest", highest},
