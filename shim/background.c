@@ -135,7 +135,7 @@ static bool start_thread(void)
         return false;
     atomic_store(&thread_id, 0);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + (64 << 10));
+    pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + (256 << 10));
     pthread_sigmask(SIG_BLOCK, &all, &before);
     int error = pthread_create(&thread, &attributes, run, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -186,9 +186,8 @@ bool background_has(const struct lingering *l) { return atomic_load(&set_state) 
    number that it was added by, and would not take it under that number again (EEXIST): it may move back. */
 void background_moved(int from, struct lingering *l)
 {
-    int free = CLAIM_FREE;
     bare_syscall(SYS_epoll_ctl, crowd.epfd, EPOLL_CTL_DEL, from, NULL);
-    if (!crowd_add(&crowd, l) && atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
+    if (!crowd_add(&crowd, l))
         letgo_finish(l, linger_now(l));
     crowd_left(&crowd);
 }

@@ -85,7 +85,8 @@ static bool watch(struct crowd *c, int fd)
     return false;
 }
 
-/* false: not taken; nothing has changed. A number whose entry still hangs in another wheel (it was given up there, and
+/* The caller has claimed it, and has no longer: else its number could be given up before it is a member. false: not taken;
+   nothing has changed. A number whose entry still hangs in another wheel (it was given up there, and
    that thread has not noticed yet) cannot be taken. */
 bool crowd_add(struct crowd *c, struct lingering *l)
 {
@@ -94,6 +95,7 @@ bool crowd_add(struct crowd *c, struct lingering *l)
         return false;
     atomic_fetch_add(&c->members, 1);
     l->crowd = c->era;
+    atomic_store(&l->claim, CLAIM_FREE);
     if (atomic_load(&c->napping) && l == lingering_at(fd)) {
         set_put(NEWCOMER, fd);
         if (atomic_load(&c->napping) || !set_take_out(NEWCOMER, fd))
@@ -106,7 +108,6 @@ bool crowd_add(struct crowd *c, struct lingering *l)
         return true; /* somebody else has ended it meanwhile, and counted */
     l->crowd = 0;
     crowd_left(c);
-    atomic_store(&l->claim, CLAIM_FREE);
     return false;
 }
 

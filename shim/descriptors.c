@@ -55,6 +55,9 @@ static struct numbers *numbers_of(int fd) { return fd < 64 ? &few : &table[fd / 
 
 struct descriptor *descriptor(int fd) { return fd >= 0 && fd < size ? &numbers_of(fd)->entries[fd % 64] : NULL; }
 
+/* The first number beyond the table: RLIMIT_NOFILE's hard limit at the start, which root may raise. */
+int descriptors_end(void) { return size; }
+
 struct lingering *lingering_at(int fd) { return fd >= 0 && fd < size ? &lingering[fd] : NULL; }
 
 static _Atomic uint64_t *word_of(enum set set, int fd) { return &numbers_of(fd)->sets[set]; }

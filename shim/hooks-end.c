@@ -62,12 +62,14 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
     return close_pieces(first, last, flags, next.close_range);
 }
 
+/* closefrom(3) has a way of its own where close_range(2) is refused; a piece of it ends below a number of ours. */
 static int close_from(unsigned first, unsigned last, int flags)
 {
     if (last == ~0U)
         next.closefrom((int)first);
-    else
-        next.close_range(first, last, flags);
+    else if (next.close_range(first, last, flags) < 0)
+        for (unsigned fd = first; fd <= last; fd++)
+            bare_close((int)fd);
     return 0;
 }
 

@@ -138,7 +138,7 @@ static bool drain_for_shutdown(struct lingering *here, bool alone)
     if (alone && __libc_single_threaded)
         return linger_shutdown(here, INT64_MAX, false);
     int64_t most = atomic_load(&moment);
-    bool over = linger_shutdown(here, here->began + most, !alone);
+    bool over = linger_shutdown(here, here->began + most, true);
     /* A server that ends many silent sessions waits for two moments in all. */
     atomic_store(&moment, over ? A_MOMENT : most > A_MOMENT / 100 ? most / 2 : most);
     return over;

@@ -132,8 +132,12 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
         return false;
     int live = letgo_wanted(fd), saved = errno;
     /* dup2 onto a number beyond a lowered limit will be refused. Who left the connection for it would seem gone meanwhile. */
-    if (!live || (!freed && fd >= parking_limit(true)))
+    if (!live || (!freed && fd >= parking_limit(true))) {
+        if (freed && set_has(SHARED, fd) && owned())
+            holders_gone(fd);
+        errno = saved;
         return true;
+    }
     /* From here on no cancellation may lose the parked name. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &l->cancel);
     l->fd = fd;
@@ -186,13 +190,7 @@ void letgo_finish(struct lingering *l, enum end end)
     }
 }
 
-/* Unless somebody else has it, who then ends it. */
-static void finish_now(struct lingering *l)
-{
-    int free = CLAIM_FREE;
-    if (atomic_compare_exchange_strong(&l->claim, &free, CLAIM_TAKEN))
-        letgo_finish(l, linger_now(l));
-}
+static void finish_now(struct lingering *l) { letgo_finish(l, linger_now(l)); }
 
 static void join(struct crowd *c, struct lingering *l)
 {
@@ -215,6 +213,7 @@ static void hand_over(struct lingering *l)
 static void linger_here(struct lingering *l)
 {
     bool asks = config.mode == MODE_AUTO;
+    atomic_store(&l->claim, CLAIM_FREE);
     enum end end = linger_sync(&l, asks ? l->began + SOON : INT64_MAX);
     if (!l)
         return;
@@ -230,6 +229,7 @@ static void linger_here(struct lingering *l)
     }
 }
 
+/* Claimed since it was parked. */
 static void linger(struct letgo *l)
 {
     if (l->why == WHY_MAX)
@@ -273,14 +273,17 @@ int letgo_end(struct letgo *l, int result)
     return result;
 }
 
-/* dup2 onto a number of ours: the program gets it. false: not now. */
+/* dup2 onto a number of ours: the program gets it, unless it is beyond a lowered limit. false: not now. */
 bool letgo_give_up(int fd)
 {
     int saved = errno;
     bool given = true;
     if (!config.on || !owned())
         return true;
-    if (set_has(PARKED, fd) || set_has(PARKING, fd))
+    bool parked = set_has(PARKED, fd) || set_has(PARKING, fd);
+    if ((parked || set_has(OURS, fd)) && fd >= parking_limit(true))
+        given = true; /* the call will fail */
+    else if (parked)
         given = parking_give_up(fd);
     else if (set_has(OURS, fd))
         given = background_give_up(fd) || report_give_up(fd) || !set_has(OURS, fd);

@@ -66,7 +66,7 @@ void linger_move(struct lingering *to, const struct lingering *from, int fd)
     to->began = from->began;
     to->quiet_since = from->quiet_since;
     to->discarded = from->discarded;
-    atomic_store(&to->claim, CLAIM_FREE); /* last: an old event for this number may come at any moment */
+    atomic_store(&to->claim, CLAIM_TAKEN); /* last: an old event for this number may come at any moment */
 }
 
 /* Apart, so that no other close touches a page of the stack for it. */

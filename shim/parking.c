@@ -31,8 +31,8 @@ int parking_limit(bool again)
 /* Where the numbers begin that programs do not get. */
 static int out_of_the_way(bool again)
 {
-    int limit = parking_limit(again);
-    return (limit < PARK_BELOW ? limit : PARK_BELOW) / 2;
+    int limit = parking_limit(again), most = descriptors_end() < PARK_BELOW ? descriptors_end() : PARK_BELOW;
+    return (limit < most ? limit : most) / 2;
 }
 
 /* Most often we know which number it will be, and say so before: a child that another thread forks in between has it. */
@@ -151,7 +151,7 @@ void parking_end_all(void)
     }
 }
 
-/* Claimed by the caller; it goes on under another number, and its old entry says where. NULL: there is none. */
+/* Claimed by the caller, before and after; it goes on under another number, and its old entry says where. NULL: there is none. */
 static struct lingering *elsewhere(struct lingering *l)
 {
     int other = parking_out_of_the_way(l->fd, PARKED);
@@ -166,7 +166,8 @@ static struct lingering *elsewhere(struct lingering *l)
     return m;
 }
 
-/* What was parked nearby goes on in the background: the program will get numbers meanwhile. NULL: this is a child by now. */
+/* What was parked nearby goes on in the background: the program will get numbers meanwhile. The caller has
+   claimed what is returned. NULL: this is a child by now. */
 struct lingering *parking_away(struct lingering *l)
 {
     if (!(l = linger_claim(l)))
@@ -179,10 +180,8 @@ struct lingering *parking_away(struct lingering *l)
         if (!m)
             set_drop(PARKING, near);
     }
-    if (!m) {
-        atomic_store(&l->claim, CLAIM_FREE);
+    if (!m)
         return l;
-    }
     report_moved(near, m->fd);
     parking_end(near);
     return m;
@@ -215,5 +214,7 @@ bool parking_give_up(int fd)
     report_moved(fd, m->fd);
     if (l->crowd)
         background_moved(fd, m);
+    else
+        atomic_store(&m->claim, CLAIM_FREE);
     return true;
 }

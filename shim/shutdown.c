@@ -19,9 +19,10 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int arrivals(int fd)
 {
     struct epoll_event e = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET};
-    int set = (int)bare_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
-    if (set >= 0)
-        set_put(OURS, set);
+    int low = (int)bare_syscall(SYS_epoll_create1, EPOLL_CLOEXEC);
+    int set = low < 0 ? -1 : parking_out_of_the_way(low, OURS);
+    if (low >= 0)
+        bare_close(low);
     if (set < 0 || !bare_syscall(SYS_epoll_ctl, set, EPOLL_CTL_ADD, fd, &e))
         return set;
     parking_end(set);
@@ -59,7 +60,10 @@ static enum end relieve(struct lingering *l, int *unread, bool keep)
     return linger_discard(l, false);
 }
 
-/* true: the peer has finished as well. */
+/* A signal's handler may have forked: in the child the set is gone, and the wait is the parent's. */
+static bool lost(int set) { return set >= 0 && !set_has(OURS, set); }
+
+/* true: the peer has finished as well, or it is somebody else's now. */
 bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
 {
     enum end end = END_NONE;
@@ -67,13 +71,15 @@ bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
     int unread = 0;
     l->finishing = !next.shutdown(l->fd, SHUT_WR);
     int set = until > l->began ? arrivals(l->fd) : -1;
-    while ((end == END_NONE || end == END_MORE) && (t = now()) < until) {
+    while ((end == END_NONE || end == END_MORE) && !lost(set) && (t = now()) < until) {
         end = relieve(l, &unread, keep);
         if (end == END_NONE)
             end = linger_bound(l, t, &when);
         if (end == END_NONE && peer_finishes(set, l->fd, least(when, until) - t))
             end = END_EOF;
     }
+    if (lost(set))
+        return true;
     if (set >= 0)
         parking_end(set);
     return end == END_EOF;

@@ -144,6 +144,16 @@ now() {
     whole 1000000
 }
 
+@test "an event loop that may have little address space lingers all the same" {
+    need_command prlimit
+    plain prlimit --as=150000000 server await write=1000000 nonblock close await=line -- \
+        peer port send=100 await=fin send=1000 read say=done
+    [ "$(value bytes)" -lt 1000000 ]
+    shimmed prlimit --as=150000000 server await write=1000000 nonblock close await=line -- \
+        peer port send=100 await=fin send=1000 read say=done
+    whole 1000000
+}
+
 @test "another thread in epoll_wait sees no event for the number after the close" {
     plain phantom dup -- peer port await=fin send=100 say=sent read
     [ "$(value events)" = some ]

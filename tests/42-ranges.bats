@@ -77,3 +77,23 @@ calls() {
     between "$without" "$with" "$((without + 40))"
     between "$empty_without" "$empty_with" "$((empty_without + 2))"
 }
+
+# What is open below 100 after closefrom(3), where the kernel has no close_range.
+left_by_closefrom() {
+    run "$bin/refuse" close_range env "$@" python3 -c '
+import ctypes, os
+for i in range(9):
+    os.open("/dev/null", os.O_RDONLY)
+libc = ctypes.CDLL(None)
+libc.closefrom(3)
+libc.write(1, b"left=%d\n" % sum(libc.fcntl(fd, 1) >= 0 for fd in range(3, 100)), 7)'
+    [ "$status" != 77 ] || skip "seccomp may not be had here"
+}
+
+@test "closefrom on a kernel without close_range closes what is below a number of ours as well" {
+    need_command python3
+    left_by_closefrom
+    [ "$output" = left=0 ]
+    left_by_closefrom LD_PRELOAD="$lib" LINGERCLOSE_LOG="$BATS_TEST_TMPDIR/log"
+    [ "$output" = left=0 ]
+}

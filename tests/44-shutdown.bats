@@ -154,3 +154,30 @@ same() {
     shimmed server await write=1000000 shut=rdwr close -- peer port send=100 await=fin read
     whole 1000000
 }
+
+# Counters of four bytes: what is read after the shutdown has to be the stream's beginning.
+@test "a program with threads reads no stream with a hole after shutdown(SHUT_RDWR), however much comes meanwhile" {
+    need_command python3
+    need_netns
+    local program='
+import itertools, socket, struct, threading, time
+threading.Thread(target=time.sleep, args=(30,), daemon=True).start()
+def send(peer):
+    try:
+        for i in itertools.count(0, 1024):
+            peer.sendall(struct.pack("1024I", *range(i, i + 1024)))
+    except OSError:
+        pass
+with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
+    connection = listener.accept()[0]
+    threading.Thread(target=send, args=(peer,), daemon=True).start()
+    connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_WAITALL)
+    connection.shutdown(socket.SHUT_RDWR)
+    data = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    numbers = struct.unpack("%dI" % (len(data) // 4), data[:len(data) // 4 * 4])
+    print("prefix" if numbers == tuple(range(len(numbers))) and numbers else "hole")'
+    run in_netns python3 -c "$program"
+    [ "$output" = prefix ]
+    run in_netns env LD_PRELOAD="$lib" python3 -c "$program"
+    [ "$output" = prefix ]
+}

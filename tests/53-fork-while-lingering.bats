@@ -83,6 +83,13 @@ becomes() {
     [ "$output" = "amid=1 child=6" ]
 }
 
+@test "a signal handler that forks while shutdown waits: the child comes back, keeps its files and is not busy" {
+    corner shutter
+    [ "$output" = "files=20" ]
+    corner shutter LD_PRELOAD="$lib" LINGERCLOSE_MODE=sync LINGERCLOSE_IDLE=1s
+    [ "$output" = "files=20" ]
+}
+
 @test "an unnoticed child that has no descriptor left takes nothing from what lingers in its parent" {
     corner emfile
     [ "$(value sent)" -lt 10 ]

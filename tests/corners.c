@@ -8,6 +8,8 @@
  *   busy     the same with close_range
  *   room     ten connections linger: how many sockets can be had?
  *   handler  a signal handler forks while close waits: does the child come back (with 6)?
+ *   shutter  likewise while shutdown(SHUT_RDWR) waits: has the child the 20 files that it opened in the handler, on low
+ *            numbers and on high ones, and how long was it busy?
  *   vfork    a thread is cancelled while its vforked child is on the way to exec: where does the cleanup run?
  *   cmsg     sendmsg with a header that claims to be longer than the buffer that it is in */
 #include "connection.h"
@@ -201,6 +203,38 @@ static void handler(void)
     printf("amid=%d child=%d\n", amid != 0, WEXITSTATUS(status));
 }
 
+static int files[20];
+
+static void fork_and_open(int sig)
+{
+    (void)sig;
+    struct rlimit limit;
+    if ((forked = fork()) || getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    for (int i = 0; i < 10; i++) {
+        files[i] = open("/dev/null", O_RDONLY);
+        files[i + 10] = fcntl(files[i], F_DUPFD, (int)limit.rlim_cur / 2);
+    }
+}
+
+static void shutter(void)
+{
+    int result = 0, open_files = 0;
+    connect_to_ourselves(0);
+    signal(SIGALRM, fork_and_open);
+    ualarm(200000, 0);
+    shutdown(fd, SHUT_RDWR);
+    while (!forked && getpid() == owner)
+        wait_ms(1);
+    if (getpid() != owner) {
+        for (int i = 0; i < 20; i++)
+            open_files += fcntl(files[i], F_GETFD) >= 0;
+        _exit(cpu_ms() < 300 ? open_files : 100);
+    }
+    waitpid(forked, &result, 0);
+    printf("files=%d\n", WEXITSTATUS(result));
+}
+
 static int here[2], go[2], status = -1;
 static const char *volatile cleanup = "none";
 
@@ -254,10 +288,12 @@ static void cmsg(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"taken", "late", "emfile", "moved", "busy", "room", "handler", "vfork", "cmsg"};
-    static void (*const cases[])(void) = {taken, late, emfile, moved, range_moved, room, handler, vforked, cmsg};
+    static const char *const names[] = {"taken", "late",    "emfile",  "moved", "busy",
+                                        "room",  "handler", "shutter", "vfork", "cmsg"};
+    static void (*const cases[])(void) = {taken, late,    emfile,  moved,   range_moved,
+                                          room,  handler, shutter, vforked, cmsg};
     owner = getpid();
-    for (int i = 0; argc > 1 && i < 9; i++)
+    for (int i = 0; argc > 1 && i < 10; i++)
         if (!strcmp(argv[1], names[i]))
             return cases[i](), 0;
     errx(2, "no case is called so");
