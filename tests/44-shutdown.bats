@@ -168,12 +168,17 @@ def send(peer):
             peer.sendall(struct.pack("1024I", *range(i, i + 1024)))
     except OSError:
         pass
+def read(connection):
+    try:
+        return connection.recv(1 << 16)
+    except OSError: # the connection may have been reset meanwhile, once all is read
+        return b""
 with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as peer:
     connection = listener.accept()[0]
     threading.Thread(target=send, args=(peer,), daemon=True).start()
     connection.recv(1 << 16, socket.MSG_PEEK | socket.MSG_WAITALL)
     connection.shutdown(socket.SHUT_RDWR)
-    data = b"".join(iter(lambda: connection.recv(1 << 16), b""))
+    data = b"".join(iter(lambda: read(connection), b""))
     numbers = struct.unpack("%dI" % (len(data) // 4), data[:len(data) // 4 * 4])
     print("prefix" if numbers == tuple(range(len(numbers))) and numbers else "hole")'
     run in_netns python3 -c "$program"
