@@ -85,9 +85,9 @@ static bool watch(struct crowd *c, int fd)
     return false;
 }
 
-/* The caller has claimed it, and has no longer: else its number could be given up before it is a member. false: not taken;
-   nothing has changed. A number whose entry still hangs in another wheel (it was given up there, and
-   that thread has not noticed yet) cannot be taken. */
+/* The caller's claim ends when it is a member: free before, its number could be given up in between, and the crowd would wait
+   for it for ever. false: not taken, and still claimed. A number whose entry still hangs in another wheel (it was given up
+   there, and that thread has not noticed yet) cannot be taken. */
 bool crowd_add(struct crowd *c, struct lingering *l)
 {
     int fd = l->fd;
@@ -95,7 +95,7 @@ bool crowd_add(struct crowd *c, struct lingering *l)
         return false;
     atomic_fetch_add(&c->members, 1);
     l->crowd = c->era;
-    atomic_store(&l->claim, CLAIM_FREE);
+    linger_release(l);
     if (atomic_load(&c->napping) && l == lingering_at(fd)) {
         set_put(NEWCOMER, fd);
         if (atomic_load(&c->napping) || !set_take_out(NEWCOMER, fd))

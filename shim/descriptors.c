@@ -179,16 +179,16 @@ void descriptor_duped(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     bool known = set_has(KNOWN, from);
-    if (set_has(EPOLLS, from) && owned()) {
+    if (set_has(EPOLLS, from)) {
         set_put(EPOLLS, to);
         atomic_store(&epolls_copied, true);
     }
-    if (d && set_has(LISTENS, from) && from != to && owned()) {
+    if (d && set_has(LISTENS, from) && from != to) {
         descriptor_forget(to);
         set_put(LISTENS, to);
         return;
     }
-    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)) || !owned())
+    if (!d || !descriptor(to) || from == to || !(known || set_has(KNOWN, to) || verdict_socket(from)))
         return;
     descriptor_forget(to);
     if (!verdict_socket(from))

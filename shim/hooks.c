@@ -132,20 +132,30 @@ EXPORT int setsockopt(int fd, int level, int name, const void *value, socklen_t 
 
 /* ---- copies ---- */
 
-static int copied(int from, int to)
+/* Before the call: is there a table to keep? Not in vfork's child, whose memory is its parent's. */
+static bool copies(void)
+{
+    bool noted = config.on && owned();
+    if (noted)
+        descriptor_moves();
+    return noted;
+}
+
+static int copied(bool noted, int from, int to)
 {
     int saved = errno;
-    if (to >= 0 && config.on)
+    if (noted && to >= 0)
         descriptor_duped(from, to);
-    descriptor_moved();
+    if (noted)
+        descriptor_moved();
     errno = saved;
     return to;
 }
 
 EXPORT int dup(int fd)
 {
-    descriptor_moves();
-    return copied(fd, next.dup(fd));
+    bool noted = copies();
+    return copied(noted, fd, next.dup(fd));
 }
 
 /* Does the kernel accept the source? If not, the target stays as it is, and is none of our business. */
@@ -172,8 +182,8 @@ EXPORT int dup2(int from, int to)
     if (!letgo_give_up(to))
         return busy();
     letgo_begin(&l, to, "dup2", false);
-    descriptor_moves();
-    return letgo_end(&l, copied(from, next.dup2(from, to)));
+    bool noted = copies();
+    return letgo_end(&l, copied(noted, from, next.dup2(from, to)));
 }
 
 EXPORT int dup3(int from, int to, int flags)
@@ -184,16 +194,16 @@ EXPORT int dup3(int from, int to, int flags)
     if (!letgo_give_up(to))
         return busy();
     letgo_begin(&l, to, "dup3", false);
-    descriptor_moves();
-    return letgo_end(&l, copied(from, next.dup3(from, to, flags)));
+    bool noted = copies();
+    return letgo_end(&l, copied(noted, from, next.dup3(from, to, flags)));
 }
 
 static int control(int (*real)(int, int, ...), int fd, int command, void *argument)
 {
     if (command != F_DUPFD && command != F_DUPFD_CLOEXEC)
         return real(fd, command, argument);
-    descriptor_moves();
-    return copied(fd, real(fd, command, argument));
+    bool noted = copies();
+    return copied(noted, fd, real(fd, command, argument));
 }
 
 /* Every argument of fcntl(2) is an int or a pointer: both come as one word. */

@@ -164,6 +164,7 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
     }
     if (!debug_mutant("errno-of-ours"))
         errno = saved;
+    debug_window();
     return true;
 }
 
@@ -213,7 +214,7 @@ static void hand_over(struct lingering *l)
 static void linger_here(struct lingering *l)
 {
     bool asks = config.mode == MODE_AUTO;
-    atomic_store(&l->claim, CLAIM_FREE);
+    linger_release(l);
     enum end end = linger_sync(&l, asks ? l->began + SOON : INT64_MAX);
     if (!l)
         return;
@@ -229,9 +230,11 @@ static void linger_here(struct lingering *l)
     }
 }
 
-/* Claimed since it was parked. */
+/* Claimed since it was parked; unless a signal's handler has forked, and this is the child: what lingers is the parent's. */
 static void linger(struct letgo *l)
 {
+    if (atomic_load(&l->lingering->claim) != CLAIM_TAKEN)
+        return;
     if (l->why == WHY_MAX)
         finish_now(l->lingering);
     else if (hurries(l))

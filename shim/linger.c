@@ -267,6 +267,13 @@ enum end linger_sync(struct lingering **lp, int64_t until)
     }
 }
 
+/* Not where it is CLAIM_NONE by now: a signal's handler has forked, and this is the child. */
+void linger_release(struct lingering *l)
+{
+    int taken = CLAIM_TAKEN;
+    atomic_compare_exchange_strong(&l->claim, &taken, CLAIM_FREE);
+}
+
 /* It may be under another number by now: see parking_give_up(). */
 struct lingering *linger_claim(struct lingering *l)
 {

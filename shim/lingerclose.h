@@ -316,6 +316,7 @@ void linger_begin(struct lingering *) HIDDEN;
 enum end linger_step(struct lingering *, bool all, int64_t *next) HIDDEN;
 enum end linger_sync(struct lingering **, int64_t until) HIDDEN;
 struct lingering *linger_claim(struct lingering *) HIDDEN;
+void linger_release(struct lingering *) HIDDEN;
 enum end linger_now(struct lingering *) HIDDEN;
 void linger_headers_only(int fd) HIDDEN;
 enum end linger_bound(struct lingering *, int64_t t, int64_t *next) HIDDEN;

@@ -215,6 +215,6 @@ bool parking_give_up(int fd)
     if (l->crowd)
         background_moved(fd, m);
     else
-        atomic_store(&m->claim, CLAIM_FREE);
+        linger_release(m);
     return true;
 }

@@ -45,7 +45,8 @@ static bool peer_finishes(int set, int fd, int64_t wait)
 }
 
 /* Input stays where it is, unless it is so much that the peer might wait for us to take it: half of the buffer is the
-   window (tcp(7), SO_RCVBUF), and a quarter of that is much. keep: another process may be reading, and must meet no hole. */
+   window (tcp(7), SO_RCVBUF), and a quarter of that is much. keep: another process or thread may be reading, and must meet no
+   hole. */
 static enum end relieve(struct lingering *l, int *unread, bool keep)
 {
     int before = *unread, buffer = 0;
@@ -60,10 +61,10 @@ static enum end relieve(struct lingering *l, int *unread, bool keep)
     return linger_discard(l, false);
 }
 
-/* A signal's handler may have forked: in the child the set is gone, and the wait is the parent's. */
+/* A signal's handler may have forked: in the child the set is gone (parking_end_all()), and the wait is the parent's. */
 static bool lost(int set) { return set >= 0 && !set_has(OURS, set); }
 
-/* true: the peer has finished as well, or it is somebody else's now. */
+/* true: the peer has finished as well, or this is such a child. */
 bool linger_shutdown(struct lingering *l, int64_t until, bool keep)
 {
     enum end end = END_NONE;

@@ -83,6 +83,13 @@ becomes() {
     [ "$output" = "amid=1 child=6" ]
 }
 
+@test "a signal handler that forks in the middle of close: the child leaves alone what has got our numbers" {
+    corner amid
+    [[ $output == spoiled=0* ]]
+    corner amid LD_PRELOAD="$debug_lib" LINGERCLOSE_MODE=sync LINGERCLOSE_DELAY=300 LINGERCLOSE_IDLE=20ms
+    [ "$output" = "spoiled=0 during=some" ]
+}
+
 @test "a signal handler that forks while shutdown waits: the child comes back, keeps its files and is not busy" {
     corner shutter
     [ "$output" = "files=20" ]

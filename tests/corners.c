@@ -10,6 +10,8 @@
  *   handler  a signal handler forks while close waits: does the child come back (with 6)?
  *   shutter  likewise while shutdown(SHUT_RDWR) waits: has the child the 20 files that it opened in the handler, on low
  *            numbers and on high ones, and how long was it busy?
+ *   amid     likewise at any moment of close, 200 times, and sockets of the child's get our numbers in the handler: how many
+ *            have lost what was in them when the child comes back?
  *   vfork    a thread is cancelled while its vforked child is on the way to exec: where does the cleanup run?
  *   cmsg     sendmsg with a header that claims to be longer than the buffer that it is in */
 #include "connection.h"
@@ -235,6 +237,40 @@ static void shutter(void)
     printf("files=%d\n", WEXITSTATUS(result));
 }
 
+static int sockets[8];
+
+static void fork_and_take(int sig)
+{
+    int pair[2];
+    (void)sig;
+    if ((forked = fork()) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair) || write(pair[1], "12345678", 8) != 8)
+        return;
+    for (int i = 0; i < 8; i++)
+        sockets[i] = fcntl(pair[0], F_DUPFD, 48);
+}
+
+static void amid(void)
+{
+    int spoiled = 0, during = 0, result;
+    char bytes[8];
+    signal(SIGALRM, fork_and_take);
+    for (int i = 0; i < 200; i++) {
+        forked = 0;
+        connect_to_ourselves(0);
+        ualarm(100 + (useconds_t)i, 0);
+        close(fd);
+        during += forked != 0;
+        while (!forked && getpid() == owner)
+            wait_ms(1);
+        if (getpid() != owner)
+            _exit(recv(sockets[0], bytes, sizeof bytes, MSG_DONTWAIT) != sizeof bytes);
+        waitpid(forked, &result, 0);
+        spoiled += result != 0;
+        close(peer);
+    }
+    printf("spoiled=%d during=%s\n", spoiled, during ? "some" : "none");
+}
+
 static int here[2], go[2], status = -1;
 static const char *volatile cleanup = "none";
 
@@ -288,12 +324,12 @@ static void cmsg(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[] = {"taken", "late",    "emfile",  "moved", "busy",
-                                        "room",  "handler", "shutter", "vfork", "cmsg"};
-    static void (*const cases[])(void) = {taken, late,    emfile,  moved,   range_moved,
-                                          room,  handler, shutter, vforked, cmsg};
+    static const char *const names[] = {"taken",   "late",    "emfile", "moved", "busy", "room",
+                                        "handler", "shutter", "amid",   "vfork", "cmsg"};
+    static void (*const cases[])(void) = {taken,   late,    emfile, moved,   range_moved, room,
+                                          handler, shutter, amid,   vforked, cmsg};
     owner = getpid();
-    for (int i = 0; argc > 1 && i < 10; i++)
+    for (int i = 0; argc > 1 && i < (int)(sizeof names / sizeof *names); i++)
         if (!strcmp(argv[1], names[i]))
             return cases[i](), 0;
     errx(2, "no case is called so");
