@@ -158,7 +158,7 @@ bool descriptors_stood_still(struct moves before)
 void descriptors_forked(void) { atomic_store(&over, atomic_load(&begun)); }
 
 /* `to` has the connection of which the entry of `from` tells. The cookie comes last: an entry that has one is complete. */
-void descriptor_copy(int from, int to)
+static void copy_entry(int from, int to)
 {
     struct descriptor *d = descriptor(from);
     descriptor_note(to, set_has(CONNECTED, from) ? ROLE_CONNECTED : ROLE_ACCEPTED, atomic_load(&d->born));
@@ -197,7 +197,7 @@ void descriptor_duped(int from, int to)
         descriptor_note(from, ROLE_ACCEPTED, 0);
         set_put(SHARED, from);
     }
-    descriptor_copy(from, to);
+    copy_entry(from, to);
 }
 
 /* epoll_ctl(2) has added fd to epfd. */

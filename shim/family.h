@@ -76,10 +76,11 @@ bool family_refused(uint32_t born) HIDDEN;
    program that shares no memory with the sender has got the connection; and it was passed more than once. */
 enum { HOLDER = 0x6c696e67, GIVER, RECEIVED, PASSED_ON };
 
-/* Of what this process has open: the connections that stay open across exec. */
+/* Of what this process has open, for holders_each_open(): the connections that stay open across exec, */
 struct kept {
     uint64_t cookies[64];
     int count;
+    uint64_t known; /* or those that the memory tells of, as family_bit() of each */
 };
 
 extern _Atomic uint32_t holders_shares
@@ -91,7 +92,7 @@ bool holders_lock(int fd, short type, int byte) HIDDEN;
 void holders_mark(int fd, int byte) HIDDEN;
 uint64_t holders_cookie(int fd) HIDDEN;
 void holders_put_on_all(enum set, int fd) HIDDEN;
-void holders_found_held(int fd) HIDDEN;
+uint64_t holders_came_from_elsewhere(int fd) HIDDEN;
 void holders_register_since(uint32_t event) HIDDEN;
 bool holders_closes_at_exec(int fd) HIDDEN;
 void holders_vfork_over(void) HIDDEN;

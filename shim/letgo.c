@@ -149,8 +149,10 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
     l->in_place = (struct lingering){.fd = fd, .number = fd};
     report_connection(fd, how);
     look(l);
-    if (l->what == LETGO_LINGERS)
+    if (l->what == LETGO_LINGERS) {
         park(l);
+        debug_window();
+    }
     if (l->what == LETGO_STAYS)
         l->slot = holders_settling(fd);
     l->in_place.why = (uint8_t)l->why;
@@ -164,7 +166,6 @@ static bool begin(struct letgo *l, int fd, const char *how, bool freed, struct c
     }
     if (!debug_mutant("errno-of-ours"))
         errno = saved;
-    debug_window();
     return true;
 }
 

@@ -177,7 +177,6 @@ void descriptor_note(int fd, unsigned role, uint32_t born) HIDDEN;
 uint32_t descriptor_notes(void) HIDDEN;
 void descriptor_forget(int fd) HIDDEN;
 void descriptor_duped(int from, int to) HIDDEN;
-void descriptor_copy(int from, int to) HIDDEN;
 struct moves {
     uint32_t over, begun;
 };

@@ -51,8 +51,7 @@ void holders_connects(int fd)
         set_put(CONNECTED, fd);
 }
 
-/* Others may hold it. */
-void holders_found_held(int fd)
+static void found_held_elsewhere(int fd)
 {
     descriptor_note(fd, ROLE_ACCEPTED, atomic_load(&holders_shares));
     verdict_linger_set(); /* by somebody else, perhaps */
@@ -75,11 +74,11 @@ static uint64_t known_cookie(int fd)
 }
 
 /* Our own copies of it are dups now. Its cookie, or 0: it is none of ours. */
-static uint64_t came_from_elsewhere(int fd)
+uint64_t holders_came_from_elsewhere(int fd)
 {
     if (!descriptor(fd) || !owned() || !verdict_socket(fd))
         return 0;
-    holders_found_held(fd);
+    found_held_elsewhere(fd);
     if (set_has(LISTENS, fd)) { /* it was passed before it listened, perhaps */
         family_free(family_find(INFLIGHT, holders_cookie(fd), false));
         return 0;
@@ -96,7 +95,7 @@ static uint64_t came_from_elsewhere(int fd)
    (holders_gone()). */
 void holders_receive(int fd, bool peeked)
 {
-    uint64_t cookie = came_from_elsewhere(fd);
+    uint64_t cookie = holders_came_from_elsewhere(fd);
     struct slot *slot = cookie ? family_find(INFLIGHT, cookie, false) : NULL;
     if (cookie && peeked && !slot && family_init())
         family_take(INFLIGHT, 0, 0, cookie);
@@ -122,7 +121,7 @@ void holders_gone(int fd)
 void holders_take(int fd)
 {
     int saved = errno;
-    came_from_elsewhere(fd);
+    holders_came_from_elsewhere(fd);
     family_mark_taken();
     errno = saved;
 }
@@ -142,7 +141,7 @@ void holders_sandboxed(void)
 static void inherited(int fd, struct kept *unused)
 {
     (void)unused;
-    holders_found_held(fd);
+    found_held_elsewhere(fd);
 }
 
 /* The constructor's look at what exec or our parent left us: it may be held elsewhere, and by several numbers. */

@@ -69,32 +69,30 @@ void holders_before_fork(void)
     errno = saved;
 }
 
-static bool is_of(int fd, uint64_t cookie) { return atomic_load(&descriptor(fd)->cookie) == cookie; }
+static void know(struct kept *k)
+{
+    for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
+        k->known |= family_bit(atomic_load(&descriptor(fd)->cookie));
+}
 
 /* fork copies the descriptors first and the memory later (copy_process()), and a hook's call and its note are two steps: what
    another thread dups or closes meanwhile, the child may have under a number that its memory says nothing of, or something
-   else. Such a number gets the entry of the one that the memory has the connection under. (If that was overwritten just now,
-   because two have changed places, it is as if it had come from elsewhere.) */
-static void found_again(int fd, struct kept *unused)
+   else. It is as if it had come from elsewhere, and an epoll set may know it by any number. */
+static void found_again(int fd, struct kept *k)
 {
-    (void)unused;
     bool ours = set_has(PARKED, fd) || set_has(PARKING, fd) || set_has(OURS, fd);
     uint64_t cookie = !descriptor(fd) || ours || set_has(LISTENS, fd) ? 0 : holders_cookie(fd);
-    if (!cookie || (set_has(KNOWN, fd) && is_of(fd, cookie)))
+    bool right = set_has(KNOWN, fd) && atomic_load(&descriptor(fd)->cookie) == cookie;
+    if (!cookie || right || !(k->known & family_bit(cookie)))
         return;
-    for (int other = -1; (other = set_next(KNOWN, other)) >= 0;)
-        if (other != fd && is_of(other, cookie)) {
-            descriptor_copy(other, fd);
-            if (set_has(EPOLL_ELSEWHERE, other) || atomic_load(&descriptor(other)->epoll))
-                set_put(EPOLL_ELSEWHERE, fd);
-            return;
-        }
-    if (set_has(KNOWN, fd))
-        holders_found_held(fd);
+    holders_came_from_elsewhere(fd);
+    if (set_next(EPOLLS, -1) >= 0)
+        set_put(EPOLL_ELSEWHERE, fd);
 }
 
 static void child_settles(void)
 {
+    struct kept kept = {.known = 0};
     owner_begin();
     atomic_store(&holders_waited, 0);
     family_me = birth.event;
@@ -105,8 +103,10 @@ static void child_settles(void)
     for (int fd = -1; (fd = set_next(KNOWN, fd)) >= 0;)
         if (atomic_load(&descriptor(fd)->born) == UNBORN) /* likewise the one that had just accepted it */
             atomic_store(&descriptor(fd)->born, 0);
-    if (!descriptors_stood_still(birth.moves) && !debug_mutant("no-moved"))
-        holders_each_open(found_again, NULL);
+    if (!descriptors_stood_still(birth.moves) && !debug_mutant("no-moved")) {
+        know(&kept);
+        holders_each_open(found_again, &kept);
+    }
     descriptors_forked();
     holders_register_all();
     debug_window();

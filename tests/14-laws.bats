@@ -149,9 +149,11 @@ now() {
     plain prlimit --as=150000000 server await write=1000000 nonblock close await=line -- \
         peer port send=100 await=fin send=1000 read say=done
     [ "$(value bytes)" -lt 1000000 ]
-    shimmed prlimit --as=150000000 server await write=1000000 nonblock close await=line -- \
+    LINGERCLOSE_LOG=$BATS_TEST_TMPDIR/log shimmed prlimit --as=150000000 server await write=1000000 nonblock close await=line -- \
         peer port send=100 await=fin send=1000 read say=done
     whole 1000000
+    no_resets
+    grep -q 'decided=linger why=always end=eof bytes=1100 ' "$BATS_TEST_TMPDIR/log"
 }
 
 @test "another thread in epoll_wait sees no event for the number after the close" {

@@ -173,13 +173,20 @@ static void shuffle(int conn)
  * a high one all the time, which are free otherwise (renumber) or another socket's (replace); then it lets go of it, and
  * the server does so next. */
 static struct {
+    void (*move)(int from, int to);
     int low, high, other;
     _Atomic bool moving, forked;
 } renumbered;
 
-static void move_it(int from, int to)
+static void to_a_free_number(int from, int to)
 {
     if (fcntl(from, F_DUPFD, to) != to || close(from))
+        die("moving the connection");
+}
+
+static void over_another_socket(int from, int to)
+{
+    if (dup2(from, to) != to || dup2(renumbered.other, from) != from)
         die("moving the connection");
 }
 
@@ -187,27 +194,8 @@ static void *renumber_thread(void *arg)
 {
     (void)arg;
     while (!renumbered.forked) {
-        move_it(renumbered.high, renumbered.low);
-        move_it(renumbered.low, renumbered.high);
-        renumbered.moving = true;
-    }
-    close(renumbered.high);
-    return NULL;
-}
-
-static void replace_it(int from, int to)
-{
-    if (dup2(from, to) != to || dup2(renumbered.other, from) != from)
-        die("replacing the connection");
-}
-
-static void *replace_thread(void *arg)
-{
-    (void)arg;
-    dup2(renumbered.other, renumbered.low);
-    while (!renumbered.forked) {
-        replace_it(renumbered.high, renumbered.low);
-        replace_it(renumbered.low, renumbered.high);
+        renumbered.move(renumbered.high, renumbered.low);
+        renumbered.move(renumbered.low, renumbered.high);
         renumbered.moving = true;
     }
     close(renumbered.high);
@@ -228,7 +216,7 @@ static int renumbered_connection(void)
     return renumbered.high;
 }
 
-static void renumber_by(void *(*mover)(void *), int conn)
+static void renumber_by(void (*move)(int from, int to), int conn)
 {
     struct gate left = gate_make(true), gate = gate_make(true);
     pthread_t thread;
@@ -242,7 +230,8 @@ static void renumber_by(void *(*mover)(void *), int conn)
         for (int i = 0; i < 60; i++)
             fcntl(other, F_DUPFD, i < 30 ? 0 : 110);
         close(renumbered.low);
-        if (pthread_create(&thread, NULL, mover, NULL))
+        renumbered.move = move;
+        if (pthread_create(&thread, NULL, renumber_thread, NULL))
             die("pthread_create");
         while (!renumbered.moving)
             sched_yield();
@@ -259,8 +248,8 @@ static void renumber_by(void *(*mover)(void *), int conn)
     gate_open(gate);
 }
 
-static void renumber(int conn) { renumber_by(renumber_thread, conn); }
-static void replace(int conn) { renumber_by(replace_thread, conn); }
+static void renumber(int conn) { renumber_by(to_a_free_number, conn); }
+static void replace(int conn) { renumber_by(over_another_socket, conn); }
 
 static void setuid_chroot(int conn)
 {
